@@ -1,0 +1,1 @@
+"""FastAPI: routes, problem details and the WebSocket."""

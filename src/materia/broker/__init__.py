@@ -1,0 +1,1 @@
+"""Sends the message of a job by task name; imports no task."""

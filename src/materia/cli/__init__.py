@@ -1,0 +1,1 @@
+"""The `materia` command, one file per noun."""

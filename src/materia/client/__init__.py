@@ -1,0 +1,1 @@
+"""Python SDK; depends on mdl and httpx only."""

@@ -1,0 +1,1 @@
+"""How the next experiments are chosen. Pure numerics: numbers in, numbers out."""

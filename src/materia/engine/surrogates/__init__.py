@@ -1,0 +1,1 @@
+"""Models of the objectives: fit(X, Y), then posterior(X) gives mean and std."""

@@ -1,0 +1,1 @@
+"""Black boxes behind one interface: evaluate(params, seed) gives outcomes and metadata."""

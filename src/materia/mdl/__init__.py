@@ -1,0 +1,1 @@
+"""What the user declares, as frozen models. No behaviour."""

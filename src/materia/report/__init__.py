@@ -1,0 +1,1 @@
+"""Plots and a self-contained report of a campaign, from plain data."""

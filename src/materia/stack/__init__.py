@@ -1,0 +1,1 @@
+"""`materia up`: the process table, its supervisor and the embedded Redis."""

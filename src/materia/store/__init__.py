@@ -1,0 +1,1 @@
+"""Tables, one repository module per noun, sessions and migrations."""

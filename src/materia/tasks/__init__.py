@@ -1,0 +1,1 @@
+"""Celery: the app, the durable base task and thin task bodies."""
