@@ -1,0 +1,97 @@
+"""The fast copy of the events: one Redis Stream a topic. The table is the truth.
+
+An entry's id is ``<number>-0``, so that the stream refuses doubles by itself. Two workers may append
+in another order than they committed; the later number then hides the earlier one, and a reader that
+sees the gap reads the table. Progress is not an event of the table: it travels on a stream of its
+own that keeps the latest message only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import redis
+
+from materia import log, settings
+from materia.events.models import Event, EventType
+
+KEEP_ENTRIES = 1000
+EXPIRE_S = 3600
+# A publisher must never wait long for the hint: the scheduler repairs what it leaves out.
+TIMEOUT_S = 2.0
+
+logger = log.logger(__name__)
+
+
+def stream_key(topic: str) -> str:
+    """Return the Redis key of a topic's events."""
+    return f"materia:events:{topic}"
+
+
+def progress_key(topic: str) -> str:
+    """Return the Redis key of a topic's latest progress."""
+    return f"materia:progress:{topic}"
+
+
+@lru_cache(maxsize=4)
+def _of_process(url: str, pid: int) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+
+
+def connection() -> redis.Redis:
+    """Return this process's connection pool to the Redis of the events."""
+    return _of_process(settings.current().events, os.getpid())
+
+
+def append(events: Iterable[Event]) -> None:
+    """Append committed events in one round trip; a Redis that is away is not an error."""
+    pipeline = connection().pipeline(transaction=False)
+    for event in events:
+        key = stream_key(event.topic)
+        pipeline.xadd(
+            key,
+            {"event": orjson.dumps(event.message())},
+            id=f"{event.number}-0",
+            maxlen=KEEP_ENTRIES,
+            approximate=True,
+        )
+        if event.number == 1 or event.job_id:
+            pipeline.expire(key, EXPIRE_S)
+    try:
+        # An entry that is already there, or hidden by a later one, is refused by Redis: see above.
+        pipeline.execute(raise_on_error=False)
+    except redis.RedisError as error:
+        logger.warning("events_not_published", reason=str(error))
+
+
+def append_progress(topic: str, event: Event) -> None:
+    """Publish the latest progress of a job; earlier ones are dropped."""
+    try:
+        key = progress_key(topic)
+        pipeline = connection().pipeline(transaction=False)
+        pipeline.xadd(key, {"event": orjson.dumps(event.message())}, maxlen=1, approximate=False)
+        pipeline.expire(key, EXPIRE_S)
+        pipeline.execute()
+    except redis.RedisError as error:
+        logger.warning("progress_not_published", reason=str(error))
+
+
+def last_number(topic: str) -> int:
+    """Return the number of the newest entry of a topic's stream, 0 when there is none."""
+    entries: Any = connection().xrevrange(stream_key(topic), count=1)
+    return int(entries[0][0].split(b"-")[0]) if entries else 0
+
+
+__all__ = [
+    "EventType",
+    "append",
+    "append_progress",
+    "connection",
+    "last_number",
+    "progress_key",
+    "stream_key",
+]

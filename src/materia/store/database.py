@@ -1,0 +1,126 @@
+"""The database: one engine a process, short reads, guarded writes. SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Engine, Insert, create_engine, event, literal
+from sqlalchemy import Table as SqlTable
+from sqlalchemy import exc as sql_errors
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.sql import func
+
+from materia import settings
+from materia.errors import MissingExtraError, TransientError
+
+BUSY_TIMEOUT_S = 15.0
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+class Database:
+    """Connections to one database.
+
+    Reads run in autocommit mode, so that no snapshot is held open; writes run in one transaction
+    that takes the write lock at its start (``BEGIN IMMEDIATE`` on SQLite).
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.url.drivername in {"postgresql", "postgres"}:
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.engine = self._create_engine()
+        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def _create_engine(self) -> Engine:
+        options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+        if self.is_sqlite:
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+        else:
+            options["pool_pre_ping"] = True
+        try:
+            engine = create_engine(self.url, pool_size=8, max_overflow=32, **options)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("postgres", "A PostgreSQL database") from error
+        if self.is_sqlite:
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_immediate)
+        return engine
+
+    def now(self) -> ColumnElement[float]:
+        """Return the present time as SQL: the server's on PostgreSQL, so that hosts may differ."""
+        if self.is_sqlite:
+            return literal(time.time())
+        return func.extract("epoch", func.clock_timestamp())
+
+    def insert(self, table: SqlTable) -> sqlite.Insert | postgresql.Insert:
+        """Return an insert that knows ``on_conflict_do_nothing``."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yield a connection whose every statement sees the latest committed state."""
+        with _translated(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Yield a connection in a write transaction; committed unless an error leaves it."""
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    # The driver's own implicit transactions would start as readers and fail to upgrade.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # In WAL mode NORMAL survives the death of any process; a power cut may cost the last commits.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    if connection.get_isolation_level() != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn errors that waiting can heal into `TransientError`."""
+    try:
+        yield
+    except (sql_errors.OperationalError, sql_errors.TimeoutError) as error:
+        raise TransientError(
+            f"the database did not answer: {getattr(error, 'orig', error)}",
+            "check that it runs and that its disk is not full; `materia doctor` tells",
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _of_process(url: str, pid: int) -> Database:
+    return Database(url)
+
+
+def database(url: str | None = None) -> Database:
+    """Return this process's database; a forked child gets an engine of its own."""
+    return _of_process(url or settings.current().database, os.getpid())
+
+
+__all__ = ["Connection", "Database", "Insert", "database"]

@@ -1,0 +1,47 @@
+"""Events as rows, numbered per topic in the transaction that they report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from materia.store.tables import events
+
+
+def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert event rows (topic, number, type, time, campaign_id, job_id, data)."""
+    if rows:
+        connection.execute(insert(events), list(rows))
+
+
+def after(connection: Connection, topic: str, number: int, limit: int) -> list[dict[str, Any]]:
+    """Return up to `limit` events of a topic after a number, in order."""
+    query = (
+        select(events)
+        .where(events.c.topic == topic, events.c.number > number)
+        .order_by(events.c.number)
+        .limit(limit)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def numbers(connection: Connection, topic: str) -> tuple[int, int]:
+    """Return the first and the last number kept of a topic; (0, 0) when there is none."""
+    query = select(func.min(events.c.number), func.max(events.c.number)).where(
+        events.c.topic == topic
+    )
+    first, last = connection.execute(query).one()
+    return (first or 0, last or 0)
+
+
+def newest_numbers(connection: Connection, since: float, limit: int) -> dict[str, int]:
+    """Return the newest number of each topic that had an event since a time."""
+    query = (
+        select(events.c.topic, func.max(events.c.number))
+        .where(events.c.time >= since)
+        .group_by(events.c.topic)
+        .limit(limit)
+    )
+    return {topic: number for topic, number in connection.execute(query)}

@@ -1,0 +1,197 @@
+"""Tables. Times are seconds since the epoch, UTC; documents are JSON."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+# A missing document is SQL NULL, never the JSON text "null".
+Document = JSON(none_as_null=True)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("task_id", String(255), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    # Grows with every guarded write; a writer that read an older one is refused.
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("definition", Document, nullable=False),
+    Column("pool", Document),
+    Column("iteration", Integer, nullable=False, server_default="0"),
+    Column("budget", Integer, nullable=False),
+    Column("evaluations_completed", Integer, nullable=False, server_default="0"),
+    Column("evaluations_failed", Integer, nullable=False, server_default="0"),
+    Column("hypervolume", Double),
+    Column("pareto_size", Integer, nullable=False, server_default="0"),
+    Column("best", Document),
+    Column("error", Document),
+    Column("event_number", Integer, nullable=False, server_default="0"),
+    Column("requested_by", String(128)),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index(None, "created_at", "id"),
+)
+
+iterations = Table(
+    "iterations",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
+    Column("iteration", Integer, primary_key=True),
+    Column("fit", Document),
+    Column("checkpoint", Document),
+    Column("hypervolume", Double),
+    Column("pareto_size", Integer),
+    Column("best", Document),
+    Column("n_observations", Integer),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("id", String(64), nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("params", Document, nullable=False),
+    Column("predicted", Document),
+    Column("why", Document, nullable=False),
+    # The outcomes that count; every attempt is kept in `evaluations`.
+    Column("outcomes", Document),
+    Column("is_pareto", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("campaign_id", "id"),
+    Index(None, "campaign_id", "iteration"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("campaign_id", String(36), primary_key=True),
+    Column("candidate_id", String(64), primary_key=True),
+    Column("replicate", Integer, primary_key=True),
+    Column("job_id", String(255)),
+    Column("state", String(16), nullable=False),
+    Column("outcomes", Document),
+    Column("details", Document),
+    Column("error", Document),
+    Column("seed", BigInteger),
+    Column("duration_s", Double),
+    Column("finished_at", Double, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    # Also the Celery task id; a plain client may choose any.
+    Column("id", String(255), primary_key=True),
+    Column("task", String(255), nullable=False),
+    Column("queue", String(128), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("args", Document, nullable=False),
+    Column("kwargs", Document, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("retries", Integer, nullable=False, server_default="0"),
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    # The fencing token grows with every claim; writes of an older one are refused.
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("lease_until", Double),
+    Column("claimed_by", String(64)),
+    Column("worker", String(255)),
+    Column("pid", Integer),
+    Column("run_at", Double),
+    Column("sent_at", Double),
+    Column("sends", Integer, nullable=False, server_default="0"),
+    Column("soft_limit_s", Double),
+    Column("hard_limit_s", Double),
+    Column("cancel_requested_at", Double),
+    Column("progress", Document),
+    Column("result", Document),
+    Column("error", Document),
+    # Whether a plain Celery client waits for the answer in the result backend.
+    Column("reply", Boolean, nullable=False, server_default=false()),
+    Column("campaign_id", String(36)),
+    Column("iteration", Integer),
+    Column("step", String(32)),
+    Column("idempotency_key", String(255), unique=True),
+    Column("requested_by", String(128)),
+    Column("event_number", Integer, nullable=False, server_default="0"),
+    Column("queued_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("claimed_at", Double),
+    Column("finished_at", Double),
+    Index(None, "state", "run_at"),
+    Index(None, "state", "lease_until"),
+    Index(None, "campaign_id", "state"),
+    Index(None, "queued_at", "id"),
+)
+
+job_log = Table(
+    "job_log",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    # A topic is `campaign:<id>` or `job:<id>`; numbers of one topic have no gap.
+    Column("topic", String(270), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("type", String(32), nullable=False),
+    Column("time", Double, nullable=False),
+    Column("campaign_id", String(36)),
+    Column("job_id", String(255)),
+    Column("data", Document, nullable=False),
+    Index(None, "time"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("owner", String(128), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("answer", Document, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
