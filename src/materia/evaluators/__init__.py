@@ -1,1 +1,142 @@
-"""Black boxes behind one interface: evaluate(params, seed) gives outcomes and metadata."""
+"""Black boxes behind one interface: a definition in, an `Evaluator` out.
+
+`check` reports everything that is wrong with the choice, `build` makes the evaluator. An evaluator
+is one file here and one line in `REGISTRY`; its module is loaded when it is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from materia.errors import DefinitionError, MissingExtraError
+from materia.evaluators.base import Evaluation, Evaluator, Options, did_you_mean, error_at
+from materia.evaluators.places import Places
+from materia.mdl.definition import Definition
+from materia.mdl.finding import Finding, as_error
+
+__all__ = ["REGISTRY", "Evaluation", "Evaluator", "build", "check", "seed_for"]
+
+
+class Entry(NamedTuple):
+    """Where an evaluator lives, and the extra (with the package it brings) that it needs."""
+
+    module: str
+    class_name: str
+    extra: str | None = None
+    package: str | None = None
+
+
+REGISTRY: dict[str, Entry] = {
+    "ase": Entry("materia.evaluators.ase", "AlloyEvaluator", extra="ase", package="ase"),
+    "expression": Entry("materia.evaluators.expression", "ExpressionEvaluator"),
+    "function": Entry("materia.evaluators.functions", "FunctionEvaluator"),
+    "manual": Entry("materia.evaluators.manual", "ManualEvaluator"),
+    "table": Entry("materia.evaluators.table", "TableEvaluator"),
+}
+
+# Keeps the evaluators' random streams apart from those that the engine draws from the same seed.
+_EVALUATION_STREAM = 0x45564C
+
+
+def seed_for(campaign_seed: int, candidate_number: int) -> int:
+    """Return the seed (32 bits) of a candidate's evaluation, the same at every attempt."""
+    sequence = np.random.SeedSequence([campaign_seed, candidate_number, _EVALUATION_STREAM])
+    return int(sequence.generate_state(1)[0])
+
+
+def build(
+    definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
+) -> Evaluator:
+    """Return the evaluator that a definition chooses.
+
+    Args:
+        data_roots: Folders below which the evaluator may read files.
+        base_dir: Folder that relative paths start from; the first data root if None.
+
+    Raises:
+        DefinitionError: With all findings of `check`.
+        MissingExtraError: The evaluator's package is not installed.
+    """
+    if definition.evaluator is None:
+        raise DefinitionError(
+            "the definition names no evaluator",
+            f"add 'evaluator: {{type: ...}}', {did_you_mean('', sorted(REGISTRY))}",
+            path="evaluator",
+        )
+    entry = REGISTRY.get(definition.evaluator.type)
+    if entry is not None and _is_missing(entry):
+        raise MissingExtraError(str(entry.extra), f"evaluator '{definition.evaluator.type}'")
+    found = check(definition, data_roots=data_roots, base_dir=base_dir)
+    if entry is None or any(finding.level == "error" for finding in found):
+        raise as_error(found)
+    kind = _load(entry)
+    options = kind.options_model.model_validate(definition.evaluator.options)
+    return kind(definition, options, Places.of(data_roots, base_dir))
+
+
+def check(
+    definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
+) -> list[Finding]:
+    """Return every finding on the chosen evaluator; arguments as for `build`."""
+    choice = definition.evaluator
+    if choice is None:
+        return []
+    entry = REGISTRY.get(choice.type)
+    if entry is None:
+        return [
+            error_at(
+                "evaluator.type",
+                f"there is no evaluator '{choice.type}'",
+                did_you_mean(choice.type, sorted(REGISTRY)),
+            )
+        ]
+    if _is_missing(entry):
+        error = MissingExtraError(str(entry.extra), f"evaluator '{choice.type}'")
+        return [error_at("evaluator.type", error.message, error.hint)]
+    kind = _load(entry)
+    try:
+        options = kind.options_model.model_validate(choice.options)
+    except ValidationError as error:
+        return _option_findings(error, kind.options_model, choice.type)
+    return kind.findings(definition, options, Places.of(data_roots, base_dir))
+
+
+def _is_missing(entry: Entry) -> bool:
+    return entry.package is not None and find_spec(entry.package) is None
+
+
+def _load(entry: Entry) -> type[Evaluator]:
+    kind: type[Evaluator] = getattr(import_module(entry.module), entry.class_name)
+    return kind
+
+
+def _option_findings(
+    error: ValidationError, model: type[Options], evaluator_type: str
+) -> list[Finding]:
+    findings = []
+    for detail in error.errors(include_url=False):
+        name = str(detail["loc"][0]) if detail["loc"] else ""
+        path = ".".join(["evaluator.options", *map(str, detail["loc"])])
+        allowed = sorted(model.model_fields)
+        fix: str | None = None
+        if detail["type"] == "extra_forbidden":
+            message = f"evaluator '{evaluator_type}' has no option '{name}'"
+            fix = did_you_mean(name, allowed) if allowed else "it takes no options"
+        elif detail["type"] == "missing":
+            message = f"evaluator '{evaluator_type}' needs the option '{name}'"
+            fix = model.model_fields[name].description if name in model.model_fields else None
+        else:
+            message = f"option '{name}': {_lower_first(detail['msg'])}"
+        findings.append(error_at(path, message, fix))
+    return findings
+
+
+def _lower_first(text: Any) -> str:
+    return str(text)[:1].lower() + str(text)[1:]

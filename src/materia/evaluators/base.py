@@ -1,0 +1,123 @@
+"""What every evaluator is: params in, outcomes out, and a word on what it needs beforehand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from materia.evaluators.places import Places
+from materia.mdl.definition import CategoricalParameter, CompositionParameter, Definition
+from materia.mdl.finding import Finding
+
+
+class Options(BaseModel):
+    """Base of the options of one evaluator: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation gave.
+
+    Attributes:
+        outcomes: Value of each objective, in the user's units.
+        metadata: Plain data on how they came about; JSON-able.
+    """
+
+    outcomes: dict[str, float]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One key of `params`.
+
+    Attributes:
+        path: Where it is declared, such as ``parameters[1].parts[0]``.
+        bounds: Least and greatest value; None for a categorical parameter.
+        choices: Of a categorical parameter; None for a number.
+    """
+
+    name: str
+    path: str
+    bounds: tuple[float, float] | None = None
+    choices: tuple[str | bool | int | float, ...] | None = None
+
+
+def inputs(definition: Definition) -> Iterator[Input]:
+    """Yield the keys of `params` in declared order, the parts of a composition one by one."""
+    for i, parameter in enumerate(definition.parameters):
+        path = f"parameters[{i}]"
+        if isinstance(parameter, CompositionParameter):
+            for j, part in enumerate(parameter.parts):
+                bounds = part.bounds or (0.0, parameter.total)
+                yield Input(part.name, f"{path}.parts[{j}]", bounds)
+        elif isinstance(parameter, CategoricalParameter):
+            yield Input(parameter.name, path, choices=tuple(parameter.choices))
+        else:
+            yield Input(parameter.name, path, parameter.bounds)
+
+
+class Evaluator(ABC):
+    """A black box behind one interface.
+
+    Building one may read files; evaluating must depend on nothing but params and seed, because a
+    candidate is evaluated again after a crash and must then give the same outcomes.
+
+    Attributes:
+        options_model: The options that this evaluator takes.
+        is_random: Whether the seed changes the outcomes.
+        cheap: Whether an evaluation costs so little that several share one job.
+    """
+
+    options_model: ClassVar[type[Options]] = Options
+    is_random: ClassVar[bool] = False
+    cheap: bool = False
+
+    def __init__(self, definition: Definition, options: Any, places: Places) -> None:
+        self.definition = definition
+        self.options = options
+        self.objective_names = [objective.name for objective in definition.objectives]
+
+    @classmethod
+    def findings(cls, definition: Definition, options: Any, places: Places) -> list[Finding]:
+        """Return what is wrong with this evaluator for this definition, all at once."""
+        return []
+
+    @abstractmethod
+    def evaluate(self, params: Mapping[str, Any], *, seed: int) -> Evaluation:
+        """Return the outcomes of one candidate.
+
+        Args:
+            params: In the user's units, keys as `inputs` yields them.
+            seed: Of all that is random in the evaluation; from `seed_for`.
+
+        Raises:
+            EvaluationError: The candidate gave no usable outcome; others may.
+        """
+
+    def pool(self) -> list[dict[str, Any]] | None:
+        """Return the only candidates that can be evaluated, None when anything can be."""
+        return None
+
+
+def error_at(path: str, message: str, fix: str | None = None) -> Finding:
+    """Return an error; the line is found by whoever holds the text."""
+    return Finding("error", path, None, message, fix)
+
+
+def warning_at(path: str, message: str, fix: str | None = None) -> Finding:
+    """Return a warning; the line is found by whoever holds the text."""
+    return Finding("warning", path, None, message, fix)
+
+
+def did_you_mean(word: str, allowed: list[str]) -> str:
+    """Return a fix that names the nearest allowed word, or all of them."""
+    near = get_close_matches(word, allowed, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(allowed)}"
