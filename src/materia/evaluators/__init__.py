@@ -21,7 +21,7 @@ from materia.evaluators.places import Places
 from materia.mdl.definition import Definition
 from materia.mdl.finding import Finding, as_error
 
-__all__ = ["REGISTRY", "Evaluation", "Evaluator", "build", "check", "seed_for"]
+__all__ = ["REGISTRY", "Evaluation", "Evaluator", "build", "check", "pool_of", "seed_for"]
 
 
 class Entry(NamedTuple):
@@ -81,6 +81,26 @@ def build(
     return kind(definition, options, Places.of(data_roots, base_dir))
 
 
+def pool_of(
+    definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
+) -> list[dict[str, Any]] | None:
+    """Return the only params that a campaign may ask, None when its space is open.
+
+    They come from the evaluator, such as `table`, or from the file that `candidates` names.
+
+    Raises:
+        MateriaError: The file cannot be used; says why.
+    """
+    if definition.candidates is not None:
+        # Loaded here so that a definition without candidates costs no numerics of the engine.
+        from materia.evaluators.table import read_candidates
+
+        return read_candidates(definition, Places.of(data_roots, base_dir))
+    if definition.evaluator is None:
+        return None
+    return build(definition, data_roots=data_roots, base_dir=base_dir).pool()
+
+
 def check(
     definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
 ) -> list[Finding]:
@@ -120,11 +140,11 @@ def _load(entry: Entry) -> type[Evaluator]:
 def _option_findings(
     error: ValidationError, model: type[Options], evaluator_type: str
 ) -> list[Finding]:
-    findings = []
+    findings: dict[str, Finding] = {}
+    allowed = sorted(model.model_fields)
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0]) if detail["loc"] else ""
-        path = ".".join(["evaluator.options", *map(str, detail["loc"])])
-        allowed = sorted(model.model_fields)
+        path = f"evaluator.options.{name}"
         fix: str | None = None
         if detail["type"] == "extra_forbidden":
             message = f"evaluator '{evaluator_type}' has no option '{name}'"
@@ -134,8 +154,9 @@ def _option_findings(
             fix = model.model_fields[name].description if name in model.model_fields else None
         else:
             message = f"option '{name}': {_lower_first(detail['msg'])}"
-        findings.append(error_at(path, message, fix))
-    return findings
+        # A value that may be one of several kinds is reported once for each kind.
+        findings.setdefault(path, error_at(path, message, fix))
+    return list(findings.values())
 
 
 def _lower_first(text: Any) -> str:

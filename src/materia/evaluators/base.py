@@ -11,7 +11,12 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from materia.evaluators.places import Places
-from materia.mdl.definition import CategoricalParameter, CompositionParameter, Definition
+from materia.mdl.definition import (
+    CategoricalParameter,
+    CompositionParameter,
+    Definition,
+    IntegerParameter,
+)
 from materia.mdl.finding import Finding
 
 
@@ -42,12 +47,14 @@ class Input:
         path: Where it is declared, such as ``parameters[1].parts[0]``.
         bounds: Least and greatest value; None for a categorical parameter.
         choices: Of a categorical parameter; None for a number.
+        is_whole: Whether only whole numbers are meant.
     """
 
     name: str
     path: str
     bounds: tuple[float, float] | None = None
     choices: tuple[str | bool | int | float, ...] | None = None
+    is_whole: bool = False
 
 
 def inputs(definition: Definition) -> Iterator[Input]:
@@ -61,7 +68,8 @@ def inputs(definition: Definition) -> Iterator[Input]:
         elif isinstance(parameter, CategoricalParameter):
             yield Input(parameter.name, path, choices=tuple(parameter.choices))
         else:
-            yield Input(parameter.name, path, parameter.bounds)
+            is_whole = isinstance(parameter, IntegerParameter)
+            yield Input(parameter.name, path, parameter.bounds, is_whole=is_whole)
 
 
 class Evaluator(ABC):
@@ -118,6 +126,9 @@ def warning_at(path: str, message: str, fix: str | None = None) -> Finding:
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:
-    """Return a fix that names the nearest allowed word, or all of them."""
+    """Return a fix that names the nearest allowed word, or the first dozen of them."""
     near = get_close_matches(word, allowed, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(allowed)}"
+    if near:
+        return f"did you mean '{near[0]}'?"
+    shown = [name if name.isprintable() else repr(name) for name in allowed[:12]]
+    return f"one of: {', '.join(shown)}{', …' if len(allowed) > 12 else ''}"

@@ -109,7 +109,7 @@ def branin_currin(X: FloatArray, m: int = 2) -> FloatArray:
 
 
 def _zdt_distance(X: FloatArray) -> FloatArray:
-    return 1 + 9 * X[:, 1:].mean(axis=1)
+    return np.asarray(1 + 9 * X[:, 1:].mean(axis=1))
 
 
 def zdt1(X: FloatArray, m: int = 2) -> FloatArray:

@@ -1,0 +1,169 @@
+"""Evaluator `expression`: one formula per objective, in the grammar of `materia.mdl.expression`.
+
+    evaluator:
+      type: expression
+      options:
+        hardness: "12 + 4 * log(thickness) + inertness * flow"
+        inertness: {gas: {N2: 0.2, Ar: 0.5}}
+
+An option under the name of an objective is its formula. Any other option is a lookup, which turns
+the choices of one categorical parameter into numbers that formulas use by the option's name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from materia.errors import DefinitionError, EvaluationError
+from materia.evaluators.base import (
+    Evaluation,
+    Evaluator,
+    Input,
+    Options,
+    did_you_mean,
+    error_at,
+    inputs,
+)
+from materia.evaluators.places import Places
+from materia.mdl.definition import Definition
+from materia.mdl.expression import Expression, parse
+from materia.mdl.finding import Finding
+
+Choice = str | bool | int | float
+
+
+class ExpressionOptions(Options):
+    """Formulas and lookups by name."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str | float | dict[str, dict[Choice, float]]] = Field(init=False)
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Text of every formula; a bare number is one."""
+        entries = (self.__pydantic_extra__ or {}).items()
+        return {name: str(entry) for name, entry in entries if not isinstance(entry, dict)}
+
+    @property
+    def lookups(self) -> dict[str, dict[str, dict[Choice, float]]]:
+        """Number of every choice, by lookup and parameter."""
+        entries = (self.__pydantic_extra__ or {}).items()
+        return {name: entry for name, entry in entries if isinstance(entry, dict)}
+
+
+class ExpressionEvaluator(Evaluator):
+    """Computes each objective from the parameters by its formula."""
+
+    options_model = ExpressionOptions
+    cheap = True
+
+    def __init__(self, definition: Definition, options: ExpressionOptions, places: Places) -> None:
+        super().__init__(definition, options, places)
+        self.formulas: dict[str, Expression] = {
+            name: parse(options.formulas[name], functions=True) for name in self.objective_names
+        }
+        self.lookups = options.lookups
+
+    @classmethod
+    def findings(
+        cls, definition: Definition, options: ExpressionOptions, places: Places
+    ) -> list[Finding]:
+        """Check that each objective has a formula, and each formula only known names."""
+        declared = {item.name: item for item in inputs(definition)}
+        objectives = [objective.name for objective in definition.objectives]
+        findings = [
+            error_at(
+                "evaluator.options",
+                f"objective '{name}' has no formula",
+                f"add '{name}: \"...\"' to the options",
+            )
+            for name in objectives
+            if name not in options.formulas
+        ]
+        for name, text in options.formulas.items():
+            path = f"evaluator.options.{name}"
+            if name in objectives:
+                findings += _formula_findings(path, text, declared, options)
+            else:
+                message = f"'{name}' is no objective"
+                findings.append(error_at(path, message, did_you_mean(name, objectives)))
+        for name, lookup in options.lookups.items():
+            taken = name in declared or name in objectives
+            findings += _lookup_findings(name, lookup, declared, taken)
+        return findings
+
+    def evaluate(self, params: Mapping[str, Any], *, seed: int) -> Evaluation:
+        """Return the formulas' values; deterministic, the seed is not used."""
+        values = dict(params)
+        for name, lookup in self.lookups.items():
+            ((parameter, numbers),) = lookup.items()
+            values[name] = numbers[params[parameter]]
+        outcomes = {}
+        for name, formula in self.formulas.items():
+            outcome = float(formula.evaluate(values))
+            if not math.isfinite(outcome):
+                raise EvaluationError(
+                    f"the formula of '{name}' gives {outcome} at {dict(params)}",
+                    "add a constraint that keeps candidates where the formula is defined",
+                )
+            outcomes[name] = outcome
+        return Evaluation(outcomes)
+
+
+def _formula_findings(
+    path: str, text: str, declared: dict[str, Input], options: ExpressionOptions
+) -> Iterator[Finding]:
+    try:
+        formula = parse(text, functions=True)
+    except DefinitionError as error:
+        yield error_at(path, error.message, error.hint)
+        return
+    if formula.relation is not None:
+        yield error_at(path, f"'{formula.relation}' compares; a formula gives a number")
+    allowed = [*declared, *options.lookups]
+    for name in sorted(formula.names, key=lambda name: formula.columns[name]):
+        where = f"column {formula.columns[name]}"
+        choices = declared[name].choices if name in declared else None
+        if name not in allowed:
+            message = f"{where}: there is no parameter '{name}'"
+            yield error_at(path, message, did_you_mean(name, allowed))
+        elif choices and any(isinstance(choice, str) for choice in choices):
+            yield error_at(
+                path,
+                f"{where}: the choices of '{name}' are no numbers",
+                f"add a lookup, '{name}_value: {{{name}: {{{choices[0]}: 1.0, ...}}}}', "
+                f"and use {name}_value",
+            )
+
+
+def _lookup_findings(
+    name: str, lookup: dict[str, dict[Choice, float]], declared: dict[str, Input], taken: bool
+) -> Iterator[Finding]:
+    path = f"evaluator.options.{name}"
+    if taken:
+        yield error_at(path, f"'{name}' is a parameter or objective already", "rename the lookup")
+    if len(lookup) != 1:
+        yield error_at(
+            path, "a lookup names exactly one parameter", "{parameter: {choice: number}}"
+        )
+        return
+    ((parameter, numbers),) = lookup.items()
+    categorical = [item.name for item in declared.values() if item.choices is not None]
+    if parameter not in categorical:
+        message = f"there is no categorical parameter '{parameter}'"
+        yield error_at(path, message, did_you_mean(parameter, categorical) if categorical else None)
+        return
+    choices = declared[parameter].choices or ()
+    missing = [str(choice) for choice in choices if choice not in numbers]
+    if missing:
+        yield error_at(path, f"no number for {', '.join(missing)} of '{parameter}'")
+    unknown = [str(choice) for choice in numbers if choice not in choices]
+    if unknown:
+        fix = did_you_mean(unknown[0], [str(choice) for choice in choices])
+        yield error_at(path, f"'{parameter}' has no choice {', '.join(unknown)}", fix)
+    if not all(math.isfinite(number) for number in numbers.values()):
+        yield error_at(path, "numbers of a lookup must be finite")
