@@ -6,11 +6,6 @@ A server that cannot be started fails the tests that ask for it; nothing is skip
 from __future__ import annotations
 
 import os
-
-# Before anything loads a numerical library.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -18,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import PostgresServer, RedisServer
 
 from materia import settings
 from materia.store import migrate
+from servers import PostgresServer, RedisServer
+
+# Test modules are imported after this and load the numerical libraries.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 UNIT = Path(__file__).parent / "unit"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
-from servers import PostgresServer, RedisServer
 from sqlalchemy import create_engine, inspect
 
 from materia.stack import redis as embedded
 from materia.store import migrate
+from servers import PostgresServer, RedisServer
 
 
 def test_the_redis_behind_the_port_is_the_process_that_was_started(

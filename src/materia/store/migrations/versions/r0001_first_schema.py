@@ -107,7 +107,7 @@ def upgrade() -> None:
         sa.Column("progress", sa.JSON(), nullable=True),
         sa.Column("result", sa.JSON(), nullable=True),
         sa.Column("error", sa.JSON(), nullable=True),
-        sa.Column("reply", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("reply", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("campaign_id", sa.String(length=36), nullable=True),
         sa.Column("iteration", sa.Integer(), nullable=True),
         sa.Column("step", sa.String(length=32), nullable=True),
@@ -147,7 +147,7 @@ def upgrade() -> None:
         sa.Column("predicted", sa.JSON(), nullable=True),
         sa.Column("why", sa.JSON(), nullable=False),
         sa.Column("outcomes", sa.JSON(), nullable=True),
-        sa.Column("is_pareto", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_pareto", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(
             ["campaign_id"],
             ["campaigns.id"],
