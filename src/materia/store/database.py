@@ -11,8 +11,18 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Insert, create_engine, event, literal
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    cast,
+    create_engine,
+    event,
+    literal,
+)
 from sqlalchemy import Table as SqlTable
+from sqlalchemy import extract as sql_extract
 from sqlalchemy import exc as sql_errors
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -62,7 +72,7 @@ class Database:
         """Return the present time as SQL: the server's on PostgreSQL, so that hosts may differ."""
         if self.is_sqlite:
             return literal(time.time())
-        return func.extract("epoch", func.clock_timestamp())
+        return cast(sql_extract("epoch", func.clock_timestamp()), Double)
 
     def insert(self, table: SqlTable) -> sqlite.Insert | postgresql.Insert:
         """Return an insert that knows ``on_conflict_do_nothing``."""
@@ -122,5 +132,3 @@ def database(url: str | None = None) -> Database:
     """Return this process's database; a forked child gets an engine of its own."""
     return _of_process(url or settings.current().database, os.getpid())
 
-
-__all__ = ["Connection", "Database", "Insert", "database"]

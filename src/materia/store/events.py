@@ -44,4 +44,4 @@ def newest_numbers(connection: Connection, since: float, limit: int) -> dict[str
         .group_by(events.c.topic)
         .limit(limit)
     )
-    return {topic: number for topic, number in connection.execute(query)}
+    return dict(connection.execute(query).tuples().all())

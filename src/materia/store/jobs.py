@@ -198,6 +198,12 @@ def waiting_page(connection: Connection, after: tuple[int, float, str] | None, n
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def waiting_of(connection: Connection, campaign_id: str) -> list[Row]:
+    """Return the waiting jobs of a campaign."""
+    query = select(jobs).where(jobs.c.campaign_id == campaign_id, jobs.c.state.in_(WAITING))
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def mark_sent(database: Database, connection: Connection, ids: Sequence[str]) -> None:
     """Note that messages were sent just now."""
     if ids:

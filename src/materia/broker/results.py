@@ -1,0 +1,54 @@
+"""Answers for plain Celery clients, written after the job's final row.
+
+Celery itself never stores a result here (see `materia.tasks.base`): a killed child or a dropped
+double would overwrite the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import states
+
+from materia import log
+from materia.broker.app import app
+
+CELERY_STATES = {
+    "SUCCEEDED": states.SUCCESS,
+    "FAILED": states.FAILURE,
+    "QUARANTINED": states.FAILURE,
+    "CANCELLED": states.REVOKED,
+}
+
+logger = log.logger(__name__)
+
+
+def _exception(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the error of a job as Celery's JSON form of an exception."""
+    error = row["error"] or {}
+    if row["state"] == "CANCELLED":
+        return {
+            "exc_type": "TaskRevokedError",
+            "exc_message": [error.get("message", "cancelled")],
+            "exc_module": "celery.exceptions",
+        }
+    hint = error.get("hint")
+    text = error.get("message", "failed")
+    return {
+        "exc_type": error.get("type", "MateriaError"),
+        "exc_message": [f"{text} ({hint})" if hint else text],
+        "exc_module": error.get("module", "materia.errors"),
+    }
+
+
+def store(row: dict[str, Any]) -> None:
+    """Store the answer of a final job where a plain client looks for it, if one does."""
+    if not row["reply"]:
+        return
+    state = CELERY_STATES[row["state"]]
+    answer = row["result"] if state == states.SUCCESS else _exception(row)
+    traceback = (row["error"] or {}).get("traceback")
+    try:
+        app.backend.store_result(row["id"], answer, state, traceback=traceback)
+    except Exception as error:  # noqa: BLE001 - whatever the backend's driver raises
+        logger.warning("answer_not_stored", job_id=row["id"], reason=str(error))

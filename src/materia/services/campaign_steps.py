@@ -1,0 +1,285 @@
+"""The steps of an iteration: read the rows, compute outside of any transaction, return effects.
+
+The engine is rebuilt from the rows each time, so that any worker can do any step and a repeated
+step gives the same candidates.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from materia import log, settings
+from materia.errors import EvaluationError, StateError, SurrogateError
+from materia.events.models import EventType
+from materia.mdl import Definition
+from materia.services import campaign_life as life
+from materia.services import checkpoints, running
+from materia.services.running import Outcome
+from materia.services.work import Work
+from materia.store import campaigns as campaign_rows
+from materia.store.campaigns import CampaignState, CandidateState
+from materia.store.database import database
+from materia.store.jobs import Row
+
+if TYPE_CHECKING:
+    from materia.engine.campaign import Campaign
+    from materia.evaluators import Evaluator
+
+# Cheap evaluators take that many candidates in one job.
+CHUNK = 25
+
+logger = log.logger(__name__)
+
+
+def load_engine(campaign_id: str) -> tuple[Row, Campaign]:
+    """Rebuild the engine's campaign from the rows."""
+    from materia.engine.campaign import Campaign
+
+    with database().read() as connection:
+        row = campaign_rows.get(connection, campaign_id)
+        rows = campaign_rows.candidates_of(connection, campaign_id)
+    if row is None:
+        raise StateError(f"campaign {campaign_id!r} was deleted")
+    return row, Campaign.load(engine_state(row, rows))
+
+
+def engine_state(campaign: Row, candidates: list[Row]) -> dict[str, Any]:
+    """Return the rows of a campaign in the form of `Campaign.dump`."""
+    keys = ("id", "number", "iteration", "params", "predicted", "why", "state", "outcomes")
+    return {
+        "format": 1,
+        "definition": campaign["definition"],
+        "pool": campaign["pool"],
+        "candidates": [{key: candidate[key] for key in keys} for candidate in candidates],
+        "added": [],
+    }
+
+
+def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
+    """Fit the surrogate to the observations so far and keep it as a checkpoint."""
+    row, engine = load_engine(campaign_id)
+    life.require_running(row)
+    try:
+        fit = engine.fit()
+    except SurrogateError as error:
+        # Announced, and the proposal falls back to the quasi-random design.
+        logger.warning("surrogate_not_fitted", campaign_id=campaign_id, reason=error.message)
+        quality: dict[str, Any] = {}
+        checkpoint = None
+        fallback: str | None = error.message
+    else:
+        quality, fallback = fit.quality, None
+        checkpoint = checkpoints.write(campaign_id, iteration, fit.arrays, fit.meta)
+
+    def effects(work: Work) -> None:
+        life.require_running(campaign_rows.lock(work.connection, campaign_id))
+        values = {"fit": quality, "checkpoint": checkpoint}
+        campaign_rows.change_iteration(work.connection, campaign_id, iteration, values)
+        data = {"iteration": iteration, "quality": quality, "fallback": fallback}
+        work.campaign_event(campaign_id, EventType.SURROGATE_TRAINED, data)
+        life.add_step(work, campaign_id, iteration, life.PROPOSE, {"iteration": iteration})
+
+    result = {
+        "status": "success",
+        "campaign_id": campaign_id,
+        "iteration": iteration,
+        "quality": quality,
+        "checkpoint": checkpoint,
+        "fallback": fallback,
+    }
+    return Outcome(result, effects)
+
+
+def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
+    """Propose the candidates of an iteration and queue their evaluation."""
+    row, engine = load_engine(campaign_id)
+    life.require_running(row)
+    with database().read() as connection:
+        known = {
+            line["iteration"]: line for line in campaign_rows.iterations_of(connection, campaign_id)
+        }
+    checkpoint = known.get(iteration, {}).get("checkpoint")
+    arrays_meta = checkpoints.read(checkpoint) if checkpoint else None
+    if arrays_meta is not None:
+        engine.use_surrogate(*arrays_meta)
+    batch = engine.ask(engine.next_batch_size())
+    definition = engine.definition
+    evaluator = _evaluator(_text(row["definition"]))
+    columns = [
+        {
+            "campaign_id": campaign_id,
+            "number": candidate.number,
+            "id": candidate.id,
+            "iteration": iteration,
+            "state": CandidateState.PROPOSED,
+            "params": candidate.params,
+            "predicted": candidate.predicted,
+            "why": candidate.why,
+        }
+        for candidate in batch
+    ]
+    size = CHUNK if evaluator.cheap else 1
+    ids = [candidate.id for candidate in batch]
+    chunks = [ids[i : i + size] for i in range(0, len(ids), size)]
+    timeout_s = definition.evaluator.timeout_s if definition.evaluator else None
+
+    def effects(work: Work) -> None:
+        life.require_running(campaign_rows.lock(work.connection, campaign_id))
+        campaign_rows.add_candidates(work.connection, columns)
+        plain = [
+            {key: column[key] for key in ("id", "params", "predicted", "why")} for column in columns
+        ]
+        data = {"iteration": iteration, "candidates": plain}
+        work.campaign_event(campaign_id, EventType.CANDIDATES_PROPOSED, data)
+        for chunk in chunks:
+            life.add_step(
+                work,
+                campaign_id,
+                iteration,
+                life.EVALUATE,
+                {"candidate_ids": chunk},
+                part=chunk[0],
+                timeout_s=timeout_s * len(chunk) if timeout_s is not None else None,
+            )
+
+    result = {
+        "status": "success",
+        "campaign_id": campaign_id,
+        "iteration": iteration,
+        "candidate_ids": ids,
+    }
+    return Outcome(result, effects)
+
+
+def _text(definition: dict[str, Any]) -> str:
+    return orjson.dumps(definition, option=orjson.OPT_SORT_KEYS).decode()
+
+
+@lru_cache(maxsize=8)
+def _evaluator(definition: str) -> Evaluator:
+    """Build an evaluator once a process: some prepare reference data."""
+    from materia import evaluators
+
+    return evaluators.build(
+        Definition.model_validate_json(definition),
+        data_roots=settings.current().allowed_roots,
+    )
+
+
+def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
+    """Evaluate candidates; a candidate that fails does not take the others with it."""
+    with database().read() as connection:
+        row = campaign_rows.get(connection, campaign_id)
+        chosen = campaign_rows.candidates_of(connection, campaign_id, ids=candidate_ids)
+    if row is None:
+        raise StateError(f"campaign {campaign_id!r} was deleted")
+    missing = set(candidate_ids) - {candidate["id"] for candidate in chosen}
+    if missing:
+        raise StateError(f"campaign {row['name']!r} has no candidate {sorted(missing)[0]!r}")
+    evaluator = _evaluator(_text(row["definition"]))
+    seed = int(row["definition"]["optimizer"]["seed"])
+    evaluated = []
+    for done, candidate in enumerate(chosen):
+        running.progress(done, len(chosen), candidate["id"])
+        evaluated.append((candidate, _evaluate(evaluator, candidate, seed)))
+    job = running.current()
+    job_id = job.id if job else None
+
+    def effects(work: Work) -> None:
+        campaign = campaign_rows.lock(work.connection, campaign_id)
+        if campaign is None:
+            return
+        completed = failed = 0
+        for candidate, evaluation in evaluated:
+            if life.record_evaluation(work, campaign_id, candidate, evaluation, job_id):
+                told = evaluation["state"] == CandidateState.TOLD
+                completed, failed = completed + told, failed + (not told)
+        life.count_evaluations(work, campaign, completed, failed)
+
+    outcomes = [
+        {"candidate_id": candidate["id"], **{k: evaluation[k] for k in ("outcomes", "error")}}
+        for candidate, evaluation in evaluated
+    ]
+    result = {"status": "success", "campaign_id": campaign_id, "outcomes": outcomes}
+    return Outcome(result, effects)
+
+
+def _evaluate(evaluator: Evaluator, candidate: Row, campaign_seed: int) -> Row:
+    from materia import evaluators
+
+    seed = evaluators.seed_for(campaign_seed, candidate["number"])
+    started = time.monotonic()
+    outcomes = details = error = None
+    try:
+        evaluation = evaluator.evaluate(candidate["params"], seed=seed)
+    except EvaluationError as failure:
+        error = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+    else:
+        outcomes, details = evaluation.outcomes, evaluation.metadata
+    return {
+        "state": CandidateState.FAILED if error else CandidateState.TOLD,
+        "outcomes": outcomes,
+        "details": details,
+        "error": error,
+        "seed": seed,
+        "duration_s": time.monotonic() - started,
+    }
+
+
+def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
+    """Compute front, hypervolume and convergence of an iteration, and decide what follows."""
+    row, engine = load_engine(campaign_id)
+    front = engine.pareto_front()
+    hypervolume = engine.hypervolume()
+    best = engine.best()
+    convergence = engine.convergence()
+    n_next = engine.next_batch_size()
+    metrics = {"hypervolume": hypervolume, "pareto_size": len(front), "best": best}
+    changed = hypervolume != row["hypervolume"] or best != row["best"]
+
+    def effects(work: Work) -> None:
+        campaign = campaign_rows.lock(work.connection, campaign_id)
+        if campaign is None:
+            return
+        campaign_rows.mark_front(work.connection, campaign_id, [point["id"] for point in front])
+        campaign_rows.change(work.connection, campaign_id, metrics)
+        campaign.update(metrics)
+        n_observations = campaign["evaluations_completed"]
+        finished = {"n_observations": n_observations, "finished_at": work.database.now()}
+        campaign_rows.change_iteration(
+            work.connection, campaign_id, iteration, {**metrics, **finished}
+        )
+        if changed:
+            data = {"iteration": iteration, **metrics, "front": front}
+            work.campaign_event(campaign_id, EventType.PARETO_UPDATED, data)
+        data = {
+            "iteration": iteration,
+            "evaluations_completed": campaign["evaluations_completed"],
+            "evaluations_failed": campaign["evaluations_failed"],
+            "budget": campaign["budget"],
+            **metrics,
+        }
+        work.campaign_event(campaign_id, EventType.ITERATION_COMPLETED, data)
+        if campaign["state"] != CampaignState.RUNNING:
+            return
+        if convergence["converged"] or n_next == 0:
+            converged = convergence["converged"] and n_next > 0
+            end = CampaignState.CONVERGED if converged else CampaignState.COMPLETED
+            summary = life.summary(campaign, end, front)
+            life.finish(work, campaign, end, values={}, result=summary)
+        else:
+            life.start_iteration(work, campaign_id, iteration + 1, train=True)
+
+    result = {
+        "status": "success",
+        "campaign_id": campaign_id,
+        "iteration": iteration,
+        "front": front,
+        "hypervolume": hypervolume,
+        "converged": convergence["converged"],
+    }
+    return Outcome(result, effects)

@@ -1,0 +1,152 @@
+"""Use cases of campaigns: run, look at, stop."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from materia import settings
+from materia.errors import DefinitionError, NotFoundError, StateError
+from materia.events.models import EventType
+from materia.mdl import Definition
+from materia.services import campaign_life as life
+from materia.services import submission, validation
+from materia.services.submission import NewJob
+from materia.services.work import unit_of_work
+from materia.store import campaigns as campaign_rows
+from materia.store.campaigns import FINAL_CAMPAIGN, CampaignState
+from materia.store.database import database
+from materia.store.jobs import JobState, Row
+
+
+def define(source: str | bytes | Mapping[str, Any], base_dir: Path | None = None) -> Definition:
+    """Return the checked definition; `DefinitionError` with every finding otherwise."""
+    definition, findings = validation.validate(
+        source, data_roots=settings.current().allowed_roots, base_dir=base_dir
+    )
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors or definition is None:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise DefinitionError(
+            f"{first.path}: {first.message}{more}" if first.path else f"{first.message}{more}",
+            first.fix,
+            path=first.path,
+            line=first.line,
+            findings=[finding.as_dict() for finding in findings],
+        )
+    if definition.evaluator is None:
+        raise DefinitionError(
+            "evaluator: a campaign that workers run needs an evaluator",
+            "add for example `evaluator: {type: function, options: {name: branin_currin}}`",
+            path="evaluator",
+        )
+    return definition
+
+
+def run(
+    source: str | bytes | Mapping[str, Any], *, requested_by: str | None = None
+) -> dict[str, str]:
+    """Create a campaign and start it.
+
+    Returns:
+        ``campaign_id`` and ``task_id``; the latter's job ends with the campaign.
+    """
+    from materia import evaluators
+
+    definition = define(source)
+    evaluator = evaluators.build(definition, data_roots=settings.current().allowed_roots)
+    campaign_id, task_id = str(uuid.uuid4()), str(uuid.uuid4())
+    with unit_of_work() as work:
+        now = work.database.now()
+        row = {
+            "id": campaign_id,
+            "task_id": task_id,
+            "name": definition.name,
+            "state": CampaignState.CREATED,
+            "definition": definition.model_dump(mode="json"),
+            "pool": evaluator.pool(),
+            "budget": definition.optimizer.budget,
+            "requested_by": requested_by,
+            "created_at": now,
+        }
+        campaign_rows.add(work.connection, row)
+        root = NewJob(
+            task=life.ROOT_TASK,
+            id=task_id,
+            kwargs={"campaign_id": campaign_id},
+            campaign_id=campaign_id,
+            step=life.ROOT,
+            state=JobState.RUNNING,
+            requested_by=requested_by,
+            reply=True,
+        )
+        submission.add(work, [root])
+        campaign = campaign_rows.lock(work.connection, campaign_id)
+        if campaign is not None:
+            life.change_state(work, campaign, CampaignState.RUNNING, {"started_at": now})
+            work.campaign_event(
+                campaign_id, EventType.ITERATION_STARTED, {"iteration": 0, "budget": row["budget"]}
+            )
+        campaign_rows.add_iteration(work.database, work.connection, campaign_id, 0)
+        life.add_step(work, campaign_id, 0, life.PROPOSE, {"iteration": 0})
+    return {"campaign_id": campaign_id, "task_id": task_id}
+
+
+def get(campaign_id: str) -> Row:
+    """Return one campaign; `NotFoundError` when there is none."""
+    with database().read() as connection:
+        row = campaign_rows.get(connection, campaign_id)
+    if row is None:
+        raise NotFoundError(
+            f"there is no campaign {campaign_id!r}", "`materia campaign list` shows the campaigns"
+        )
+    return row
+
+
+def page(
+    limit: int, before: tuple[float, str] | None = None, **filters: str | None
+) -> tuple[list[Row], int]:
+    """Return a page of campaigns, newest first, and how many match in all."""
+    with database().read() as connection:
+        return campaign_rows.page(connection, limit=limit, before=before, **filters)
+
+
+def stop(campaign_id: str) -> Row:
+    """Stop a campaign; results that are still on their way are kept."""
+    with unit_of_work() as work:
+        before = life.stop(work, campaign_id, "its campaign was stopped")
+    if before is not None and before["state"] in FINAL_CAMPAIGN:
+        if before["state"] == CampaignState.STOPPED:
+            return get(campaign_id)
+        raise StateError(f"campaign {before['name']!r} is {before['state']} already")
+    return get(campaign_id)
+
+
+def candidates(
+    campaign_id: str, *, after: int = -1, limit: int | None = None, pareto_only: bool = False
+) -> tuple[list[Row], int]:
+    """Return candidates in the order of asking, and how many there are in all."""
+    get(campaign_id)
+    with database().read() as connection:
+        rows = campaign_rows.candidates_of(
+            connection, campaign_id, after=after, limit=limit, pareto_only=pareto_only
+        )
+        return rows, campaign_rows.n_candidates(connection, campaign_id)
+
+
+def iterations(campaign_id: str) -> list[Row]:
+    """Return the iterations in order: fit quality, hypervolume, front size, times."""
+    get(campaign_id)
+    with database().read() as connection:
+        return campaign_rows.iterations_of(connection, campaign_id)
+
+
+def parity(campaign_id: str) -> dict[str, Any]:
+    """Return measured against leave-one-out predicted values of the surrogate, per objective."""
+    from materia.services import campaign_steps
+
+    _, engine = campaign_steps.load_engine(campaign_id)
+    return engine.parity()

@@ -1,0 +1,137 @@
+"""What the scheduler does at every tick: send what is due, reap what is abandoned."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import redis
+
+from materia import log, settings
+from materia.broker import messages
+from materia.events import stream
+from materia.events.models import Event
+from materia.services import execution
+from materia.services.campaign_life import cancelled
+from materia.store import events as event_rows
+from materia.store import jobs as job_rows
+from materia.store import leases
+from materia.store.database import database
+from materia.store.jobs import Row
+
+EPOCH_KEY = "materia:epoch"
+BATCH = 500
+LEADER = "scheduler"
+REFILL_EVERY_S = 5.0
+REFILL_TOPICS = 1000
+
+logger = log.logger(__name__)
+
+
+def _name() -> str:
+    return f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """One scheduler; of any number the holder of the lease acts."""
+
+    name: str = field(default_factory=_name)
+    _refilled: float = 0.0
+
+    def tick(self) -> bool:
+        """Look once; False when another scheduler leads."""
+        config = settings.current()
+        lease_s = max(5.0, 5 * config.scan_interval_s)
+        with database().write() as connection:
+            if not leases.acquire(database(), connection, LEADER, self.name, lease_s):
+                return False
+        reap()
+        send_due()
+        try:
+            resend_after_loss()
+            now = time.monotonic()
+            if now - self._refilled > REFILL_EVERY_S:
+                self._refilled = now
+                refill_events()
+        except redis.RedisError as error:
+            logger.warning("redis_unavailable", reason=str(error))
+        return True
+
+    def close(self) -> None:
+        """Let another scheduler lead at once."""
+        with database().write() as connection:
+            leases.release(connection, LEADER, self.name)
+
+
+def reap() -> int:
+    """Take jobs back whose lease ran out: their worker or its host is dead."""
+    with database().read() as connection:
+        abandoned = job_rows.abandoned(database(), connection, BATCH)
+    for row in abandoned:
+        logger.warning("lease_ran_out", job_id=row["id"], worker=row["worker"])
+        if row["cancel_requested_at"] is not None:
+            execution.end(row, cancelled("cancelled; its worker was lost"))
+        else:
+            execution.give_back(row)
+    return len(abandoned)
+
+
+def send_due() -> int:
+    """Send the message of every waiting job whose time has come."""
+    with database().read() as connection:
+        due = job_rows.sendable(database(), connection, settings.current().resend_after_s, BATCH)
+    _send(due)
+    return len(due)
+
+
+def _send(rows: list[Row]) -> None:
+    if not rows:
+        return
+    # Noted after sending: a row sent twice is harmless, one noted and never sent waits for long.
+    unsent = set(messages.send(rows))
+    sent = [row["id"] for row in rows if row["id"] not in unsent]
+    with database().write() as connection:
+        job_rows.mark_sent(database(), connection, sent)
+
+
+def resend_after_loss() -> int:
+    """Send every waiting job again when Redis has lost its memory, most urgent first."""
+    client = stream.connection()
+    if client.exists(EPOCH_KEY):
+        return 0
+    total, after = 0, None
+    while True:
+        with database().read() as connection:
+            rows = job_rows.waiting_page(connection, after, BATCH)
+        if not rows:
+            break
+        now = time.time()
+        due = [row for row in rows if row["run_at"] is None or row["run_at"] <= now]
+        _send(due)
+        total += len(due)
+        after = (rows[-1]["priority"], rows[-1]["queued_at"], rows[-1]["id"])
+    # Set last: a scheduler that dies before leaves the work to the next one.
+    client.set(EPOCH_KEY, uuid.uuid4().hex)
+    if total:
+        logger.warning("redis_was_emptied", jobs_sent_again=total)
+    return total
+
+
+def refill_events() -> int:
+    """Append to the streams what the table has and they lack."""
+    with database().read() as connection:
+        newest = event_rows.newest_numbers(connection, time.time() - 60, REFILL_TOPICS)
+    filled = 0
+    for topic, number in newest.items():
+        last = stream.last_number(topic)
+        if last >= number:
+            continue
+        with database().read() as connection:
+            rows = event_rows.after(connection, topic, last, stream.KEEP_ENTRIES)
+        stream.append([Event(**row) for row in rows])
+        filled += len(rows)
+    return filled

@@ -1,0 +1,346 @@
+"""What happens to a job on a worker: claim, run, and one guarded final write."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import traceback as tracebacks
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+
+from materia import log, settings
+from materia.broker import app as broker
+from materia.broker import results
+from materia.errors import ConflictError, DataError, MateriaError, StateError, TransientError
+from materia.services import running
+from materia.services.campaign_life import cancelled, failure_effects
+from materia.services.running import Outcome, RunningJob, Superseded
+from materia.services.submission import NewJob
+from materia.services.work import Work, unit_of_work
+from materia.store import jobs as job_rows
+from materia.store.database import database
+from materia.store.jobs import WAITING, JobState, Row
+
+TRACEBACK_LENGTH = 8000
+DATABASE_PATIENCE_S = 600.0
+
+logger = log.logger(__name__)
+
+
+class Duplicate(StateError):
+    """The message is a double: its job is running elsewhere, waiting for later, or final."""
+
+
+class Retried(TransientError):
+    """The attempt failed on something that waiting can heal; the job will run again."""
+
+
+class ClaimLost(ConflictError):
+    """The lease ran out and somebody else took the job over; nothing was written."""
+
+
+class Stopped(StateError):
+    """The attempt was stopped from outside: cancelled, out of time, or given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims: the worker's start (`boot`), its name and this child process."""
+
+    boot: str
+    worker: str
+
+    def columns(self) -> Row:
+        """Return the columns that a claim sets."""
+        return {"claimed_by": self.boot, "worker": self.worker, "pid": os.getpid()}
+
+
+def claim(job_id: str, claimant: Claimant) -> RunningJob:
+    """Claim a job that is a row already."""
+    lease_s = settings.current().lease_s
+    with unit_of_work() as work:
+        row = job_rows.claim(work.database, work.connection, job_id, claimant.columns(), lease_s)
+        if row is not None:
+            work.job_event(row)
+    if row is None:
+        raise Duplicate(f"job {job_id} is not waiting")
+    return RunningJob(row)
+
+
+def abandon(job_id: str, claimant: Claimant) -> None:
+    """Give back what this process may just have claimed, when it cannot work on it."""
+    with database().read() as connection:
+        row = job_rows.get(connection, job_id)
+    mine = claimant.columns()
+    if row and row["state"] == JobState.RUNNING and all(row[k] == v for k, v in mine.items()):
+        give_back(row)
+
+
+def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
+    """Make the message of a plain client a row and claim it, in one statement."""
+    row = {**new.row(), **claimant.columns(), "state": JobState.RUNNING, "attempt": 1, "token": 1}
+    with unit_of_work() as work:
+        now = work.database.now()
+        times = {
+            "lease_until": now + settings.current().lease_s,
+            "claimed_at": now,
+            "started_at": now,
+        }
+        added = job_rows.add(work.database, work.connection, [{**row, **times}])
+        if added:
+            work.job_event(row)
+    if not added:
+        return claim(row["id"], claimant)
+    return RunningJob({**row, "retries": 0, "crashes": 0})
+
+
+def run(
+    job: RunningJob,
+    body: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    soft_limit: type[BaseException],
+) -> Any:
+    """Run the body of a claimed job and write its final state.
+
+    Args:
+        soft_limit: The exception that the soft signal raises, for limits and cancels alike.
+
+    Returns:
+        The result, as it was stored.
+
+    Raises:
+        Retried: The job waits for its next attempt.
+        Stopped: The job was cancelled, or its claim is lost.
+        Exception: What the body raised, after the failure was written.
+    """
+    running.enter(job)
+    try:
+        value = body(*args, **kwargs)
+        outcome = value if isinstance(value, Outcome) else Outcome(value)
+        _require_json(outcome.result)
+        done = {"state": JobState.SUCCEEDED, "result": outcome.result}
+        _finish(job, done, outcome.effects)
+        return outcome.result
+    except ClaimLost:
+        raise
+    except Superseded as error:
+        _finish(job, cancelled(error.message))
+        raise Stopped(error.message) from error
+    except soft_limit as error:
+        raise _stopped_by_signal(job, error) from error
+    except TransientError as error:
+        raise _try_again(job, error) from error
+    except Exception as error:
+        _fail(job, error)
+        raise
+    finally:
+        running.enter(None)
+
+
+def _require_json(result: Any) -> None:
+    try:
+        orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError as error:
+        raise DataError(f"the task returned something that is not JSON: {error}") from error
+
+
+def _finish(job: RunningJob, values: Row, effects: Callable[[Work], None] | None = None) -> None:
+    """Write a state under the job's token together with its effects; all or nothing.
+
+    A database that is away is waited for: what the job computed must not be lost. After that this
+    process ends, so that its worker sees that nobody works on the job any more.
+    """
+    deadline = time.monotonic() + DATABASE_PATIENCE_S
+    pause = 0.2
+    while True:
+        try:
+            _finish_once(job, values, effects)
+            return
+        except ClaimLost:
+            if not _is_finished(job, values["state"]):
+                raise
+            return
+        except TransientError as error:
+            if time.monotonic() > deadline:
+                logger.error("result_not_written", job_id=job.id, reason=str(error))
+                os._exit(os.EX_TEMPFAIL)
+            logger.warning("result_waits_for_database", job_id=job.id, reason=str(error))
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+
+def _is_finished(job: RunningJob, state: str) -> bool:
+    """Tell whether the write was committed although its answer never came."""
+    with database().read() as connection:
+        row = job_rows.get(connection, job.id)
+    if row is None or row["token"] != job.token or row["state"] != state:
+        return False
+    results.store(row)
+    return True
+
+
+def _finish_once(
+    job: RunningJob, values: Row, effects: Callable[[Work], None] | None = None
+) -> None:
+    with unit_of_work() as work:
+        with_progress = values if job.latest is None else {**values, "progress": job.latest}
+        row = job_rows.settle(
+            work.database, work.connection, job.id, with_progress, token=job.token
+        )
+        if row is None:
+            raise ClaimLost(f"the claim on job {job.id} is lost")
+        if effects is not None:
+            effects(work)
+        job_rows.add_log(work.connection, job.id, job.lines)
+        work.job_event(row)
+        if row["state"] in job_rows.FINAL:
+            work.to_answer.append(row)
+
+
+def describe(error: BaseException) -> Row:
+    """Return an error as the plain data that a job keeps."""
+    known = isinstance(error, MateriaError)
+    text = "".join(tracebacks.format_exception(error))
+    return {
+        "code": error.code if isinstance(error, MateriaError) else "unexpected",
+        "message": (error.message if isinstance(error, MateriaError) else str(error))
+        or type(error).__name__,
+        "hint": error.hint if isinstance(error, MateriaError) else None,
+        "type": type(error).__name__,
+        "module": type(error).__module__,
+        "traceback": None if known else text[-TRACEBACK_LENGTH:],
+    }
+
+
+def _fail(job: RunningJob, error: Exception) -> None:
+    with_failure = {"state": JobState.FAILED, "error": describe(error)}
+    with suppress(ClaimLost):
+        _finish(job, with_failure, failure_effects(job.row))
+
+
+def _try_again(job: RunningJob, error: TransientError) -> Exception:
+    """Let the job wait for its next attempt, or fail it when there is none left."""
+    policy = broker.policy(job.row["task"])
+    if job.row["retries"] >= policy.max_retries:
+        _fail(job, error)
+        return error
+    delay = policy.retry_delay_s * 2 ** job.row["retries"] * random.uniform(0.75, 1.25)
+    values = {
+        "state": JobState.RETRYING,
+        "retries": job.row["retries"] + 1,
+        "error": describe(error),
+        "sent_at": None,
+    }
+    with unit_of_work() as work:
+        values["run_at"] = work.database.now() + delay
+        row = job_rows.settle(work.database, work.connection, job.id, values, token=job.token)
+        if row is not None:
+            job_rows.add_log(work.connection, job.id, job.lines)
+            work.job_event({**row, "run_at": None}, retry_in_s=delay)
+    if row is None:
+        return ClaimLost(f"the claim on job {job.id} is lost")
+    return Retried(f"attempt {row['attempt']} failed, next in {delay:.1f} s: {error.message}")
+
+
+def _stopped_by_signal(job: RunningJob, error: BaseException) -> Exception:
+    """Decide what the soft signal meant: a cancel, the soft limit, or neither."""
+    with database().read() as connection:
+        row = job_rows.get(connection, job.id)
+        now = connection.execute(select(database().now())).scalar_one()
+    if row is None or row["token"] != job.token or row["state"] != JobState.RUNNING:
+        return ClaimLost(f"the claim on job {job.id} is lost")
+    if row["cancel_requested_at"] is not None:
+        _finish(job, cancelled("cancelled by its user"), failure_effects(row))
+        return Stopped("cancelled")
+    soft_limit_s = row["soft_limit_s"]
+    # The worker's clock starts a little before the row's.
+    if soft_limit_s is not None and now - row["claimed_at"] >= soft_limit_s - 1.0:
+        _finish(job, out_of_time("soft", soft_limit_s), failure_effects(row))
+        return Stopped(f"soft time limit of {soft_limit_s:g} s exceeded")
+    # Meant for the job that this process ran before: this attempt must not pay for it.
+    give_back(row)
+    return Stopped("interrupted by a stray signal; the job runs again")
+
+
+def out_of_time(kind: str, limit_s: float) -> Row:
+    """Return the columns of a job that exceeded its soft or hard limit."""
+    return {
+        "state": JobState.FAILED,
+        "error": {
+            "code": "time_limit",
+            "message": f"the {kind} time limit of {limit_s:g} s was exceeded",
+            "hint": "raise `timeout_s` (or the task's limit in celeryconfig.py), or do less",
+            "type": "SoftTimeLimitExceeded" if kind == "soft" else "TimeLimitExceeded",
+            "module": "billiard.exceptions",
+        },
+    }
+
+
+def give_back(row: Row) -> bool:
+    """Queue a claimed job again without counting the attempt; its old token is void."""
+    values = {
+        "state": JobState.QUEUED,
+        "attempt": max(row["attempt"] - 1, 0),
+        "token": row["token"] + 1,
+        "run_at": None,
+        "claimed_by": None,
+        "pid": None,
+        "sent_at": None,
+    }
+    with unit_of_work() as work:
+        queued = job_rows.settle(
+            work.database, work.connection, row["id"], values, token=row["token"]
+        )
+        if queued is not None:
+            work.job_event(queued)
+            job_rows.mark_sent(work.database, work.connection, [row["id"]])
+            work.to_send.append(queued)
+    return queued is not None
+
+
+def crashed(row: Row, reason: str) -> None:
+    """A job's own process died while its worker lives: run it again, or quarantine it."""
+    crashes = row["crashes"] + 1
+    limit = settings.current().max_crashes
+    error = {
+        "code": "crashed",
+        "message": f"the process of the job died: {reason} (crash {crashes} of at most {limit})",
+        "hint": "look at its memory use and native code; the job's log shows the last lines",
+        "type": "WorkerLostError",
+        "module": "billiard.exceptions",
+    }
+    again = crashes < limit
+    state = JobState.QUEUED if again else JobState.QUARANTINED
+    values = {"state": state, "crashes": crashes, "error": error, "token": row["token"] + 1}
+    values |= {"claimed_by": None, "pid": None, "sent_at": None}
+    _settle_from_outside(row, values)
+
+
+def end(row: Row, values: Row) -> None:
+    """Make a running job final from outside: its worker's parent or the reaper."""
+    _settle_from_outside(row, {**values, "token": row["token"] + 1})
+
+
+def _settle_from_outside(row: Row, values: Row) -> None:
+    with unit_of_work() as work:
+        settled = job_rows.settle(
+            work.database, work.connection, row["id"], values, token=row["token"]
+        )
+        if settled is None:
+            return
+        work.job_event(settled)
+        if settled["state"] in WAITING:
+            job_rows.mark_sent(work.database, work.connection, [row["id"]])
+            work.to_send.append(settled)
+            return
+        work.to_answer.append(settled)
+        effects = failure_effects(settled)
+        if effects is not None:
+            effects(work)

@@ -1,0 +1,72 @@
+"""Jobs for people: look at, cancel, retry. What a worker does with one is in `execution`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from materia.errors import NotFoundError, StateError
+from materia.services import campaign_life
+from materia.services.submission import NewJob, submit
+from materia.services.work import unit_of_work
+from materia.store import jobs as job_rows
+from materia.store.database import database
+from materia.store.jobs import JobState, Row
+
+
+def get(job_id: str) -> Row:
+    """Return one job; `NotFoundError` when there is none."""
+    with database().read() as connection:
+        row = job_rows.get(connection, job_id)
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id!r}", "`materia job list` shows the jobs")
+    return row
+
+
+def cancel(job_id: str, reason: str = "cancelled by its user") -> Row:
+    """Cancel a job: at once when it waits, through its worker when it runs.
+
+    Cancelling a final job changes nothing. The root job of a campaign stands for the campaign,
+    which is stopped.
+    """
+    with unit_of_work() as work:
+        row = job_rows.get(work.connection, job_id)
+        if row is not None and row["step"] == campaign_life.ROOT:
+            campaign_life.stop(work, row["campaign_id"], reason)
+        elif row is not None:
+            campaign_life.cancel_job(work, row, reason)
+    return get(job_id)
+
+
+def retry(job_id: str) -> Row:
+    """Submit the task and arguments of a failed job as a new one; final states never change."""
+    row = get(job_id)
+    again = (JobState.FAILED, JobState.CANCELLED, JobState.QUARANTINED)
+    if row["state"] not in again or row["step"]:
+        raise StateError(
+            f"job {job_id!r} cannot be retried: it is {row['state']}"
+            + (" and a step of a campaign" if row["step"] else ""),
+            "a failed, cancelled or quarantined job that is no step of a campaign can",
+        )
+    return submit(
+        NewJob(
+            task=row["task"],
+            args=row["args"],
+            kwargs=row["kwargs"],
+            queue=row["queue"],
+            priority=row["priority"],
+            requested_by=row["requested_by"],
+        )
+    )
+
+
+def page(limit: int, before: tuple[float, str] | None = None, **filters: str | None) -> Any:
+    """Return a page of jobs, newest first, and how many match in all."""
+    with database().read() as connection:
+        return job_rows.page(connection, limit=limit, before=before, **filters)
+
+
+def log_lines(job_id: str, after: int = 0, limit: int = 1000) -> list[Row]:
+    """Return log lines of a job after a number."""
+    get(job_id)
+    with database().read() as connection:
+        return job_rows.log_after(connection, job_id, after, limit)

@@ -1,0 +1,131 @@
+"""The job that this process runs at present: its progress and its log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from materia.errors import StateError
+from materia.events import stream
+from materia.events.models import Event, EventType, job_topic
+from materia.services.work import Work
+from materia.store import jobs as job_rows
+from materia.store.database import database
+from materia.store.jobs import Row
+
+
+class Superseded(StateError):
+    """Raised by effects that come too late, such as those of a step of a stopped campaign."""
+
+
+PUBLISH_EVERY_S = 0.2
+SAVE_EVERY_S = 2.0
+LINE_LENGTH = 2000
+
+
+@dataclass(slots=True)
+class RunningJob:
+    """A claimed job in the process that works on it."""
+
+    row: Row
+    started: float = field(default_factory=time.monotonic)
+    lines: list[Row] = field(default_factory=list)
+    latest: Row | None = None
+    _published: float = 0.0
+    _saved: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Id of the job, the same for every attempt."""
+        return str(self.row["id"])
+
+    @property
+    def token(self) -> int:
+        """Fencing token of this attempt; user code can hand it on to be made idempotent."""
+        return int(self.row["token"])
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Report how far the job is; may be called often, what leaves is throttled."""
+        now = time.monotonic()
+        rate = done / (now - self.started) if done else 0.0
+        eta = (total - done) / rate if total is not None and rate > 0 else None
+        self.latest = {"done": done, "total": total, "message": message, "eta_s": eta}
+        complete = total is not None and done >= total
+        if complete or now - self._published >= PUBLISH_EVERY_S:
+            self._published = now
+            stream.append_progress(job_topic(self.id), self._progress_event())
+        if now - self._saved >= SAVE_EVERY_S:
+            self._saved = now
+            self.save()
+
+    def _progress_event(self) -> Event:
+        return Event(
+            topic=job_topic(self.id),
+            # Progress is not kept, so it has no number of its own: the last one's stands in.
+            number=self.row["event_number"],
+            type=EventType.JOB_PROGRESS,
+            time=time.time(),
+            data=dict(self.latest or {}),
+            campaign_id=self.row["campaign_id"],
+            job_id=self.id,
+        )
+
+    def save(self) -> None:
+        """Write the latest progress and the log lines gathered so far."""
+        lines, self.lines = self.lines, []
+        with database().write() as connection:
+            if self.latest is not None:
+                job_rows.set_progress(connection, self.id, self.token, self.latest)
+            job_rows.add_log(connection, self.id, lines)
+
+
+_current: ContextVar[RunningJob | None] = ContextVar("materia_running_job", default=None)
+
+
+def current() -> RunningJob | None:
+    """Return the job that this process runs, None outside of one."""
+    return _current.get()
+
+
+def enter(job: RunningJob | None) -> None:
+    """Make a job the current one."""
+    _current.set(job)
+
+
+def progress(done: float, total: float | None = None, message: str = "") -> None:
+    """Report progress of the current job; outside of a job nothing happens."""
+    job = _current.get()
+    if job is not None:
+        job.progress(done, total, message)
+
+
+class JobLog(logging.Handler):
+    """Keeps what is logged while a job runs with that job."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Gather one line; lines of Celery itself and of MatCraft's own plumbing stay out."""
+        job = _current.get()
+        if job is None or record.name.startswith(("celery", "kombu", "amqp", "materia.services")):
+            return
+        text = record.getMessage()[:LINE_LENGTH]
+        job.lines.append({"time": record.created, "level": record.levelname, "text": text})
+        if len(job.lines) > job_rows.LOG_LINES:
+            del job.lines[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A task's result together with what it changes.
+
+    Args:
+        result: Plain data.
+        effects: Called with the unit of work that also makes the job final, so that both are
+            committed, or neither.
+    """
+
+    result: Any
+    effects: Callable[[Work], None] | None = None

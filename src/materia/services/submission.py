@@ -1,0 +1,103 @@
+"""Put a job into its queue: the row first, the message after the commit."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from materia.broker import app as broker
+from materia.errors import StateError
+from materia.services.work import Work, unit_of_work
+from materia.store import jobs as job_rows
+from materia.store.jobs import JobState, Row
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be submitted; what is left out comes from the configuration of its task.
+
+    Args:
+        task: Name of the task, such as ``tasks.simple_tasks.ping``.
+        kwargs: Keyword arguments of the task; JSON.
+        priority: 0–9, 9 the most urgent.
+        timeout_s: An attempt is asked to end after so long, and killed shortly after.
+        soft_limit_s, hard_limit_s: The two limits one by one, as a plain client gives them.
+        idempotency_key: A second job of the same key is not made.
+        step: Step of a campaign's iteration that the job does.
+        reply: Also put the answer into the Celery result backend.
+    """
+
+    task: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    args: Sequence[Any] = ()
+    id: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    timeout_s: float | None = None
+    soft_limit_s: float | None = None
+    hard_limit_s: float | None = None
+    campaign_id: str | None = None
+    iteration: int | None = None
+    step: str | None = None
+    idempotency_key: str | None = None
+    requested_by: str | None = None
+    reply: bool = False
+    state: JobState = JobState.QUEUED
+
+    def row(self) -> Row:
+        """Return the row to insert."""
+        queue, priority = broker.route(self.task)
+        policy = broker.policy(self.task)
+        soft = self.soft_limit_s or policy.soft_limit_s
+        hard = self.hard_limit_s or policy.hard_limit_s
+        if self.timeout_s is not None:
+            soft, hard = self.timeout_s, self.timeout_s + max(5.0, 0.1 * self.timeout_s)
+        now = time.time()
+        return {
+            "id": self.id or str(uuid.uuid4()),
+            "task": self.task,
+            "queue": self.queue or queue,
+            "priority": priority if self.priority is None else self.priority,
+            "args": list(self.args),
+            "kwargs": dict(self.kwargs),
+            "state": self.state,
+            "attempt": 0,
+            "token": 0,
+            "soft_limit_s": soft,
+            "hard_limit_s": hard,
+            "campaign_id": self.campaign_id,
+            "iteration": self.iteration,
+            "step": self.step,
+            "idempotency_key": self.idempotency_key,
+            "requested_by": self.requested_by,
+            "reply": self.reply,
+            "event_number": 1,
+            "queued_at": now,
+            # The message leaves right after the commit; if it cannot, this is taken back.
+            "sent_at": now,
+            "sends": 1,
+        }
+
+
+def add(work: Work, new: Sequence[NewJob]) -> list[Row]:
+    """Insert jobs in a transaction of the caller; messages leave after its commit."""
+    rows = job_rows.add(work.database, work.connection, [job.row() for job in new])
+    for row in rows:
+        work.job_event(row)
+    work.to_send.extend(row for row in rows if row["state"] == JobState.QUEUED)
+    return rows
+
+
+def submit(new: NewJob) -> Row:
+    """Insert a job and send its message; a known idempotency key returns the job it has."""
+    with unit_of_work() as work:
+        rows = add(work, [new])
+        if not rows and new.idempotency_key:
+            known = job_rows.by_key(work.connection, new.idempotency_key)
+            rows = [known] if known else []
+    if not rows:
+        raise StateError(f"a job with the id {new.id!r} exists already")
+    return rows[0]

@@ -1,0 +1,242 @@
+"""Campaign, iteration, candidate and evaluation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
+
+from materia.store.database import Database
+from materia.store.tables import campaigns, candidates, evaluations, iterations
+
+Row = dict[str, Any]
+
+
+class CampaignState(StrEnum):
+    """States of a campaign; the last four are final."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    CONVERGED = "converged"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+FINAL_CAMPAIGN = (
+    CampaignState.COMPLETED,
+    CampaignState.CONVERGED,
+    CampaignState.STOPPED,
+    CampaignState.FAILED,
+)
+
+
+class CandidateState(StrEnum):
+    """States of a candidate."""
+
+    PROPOSED = "proposed"
+    TOLD = "told"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def add(connection: Connection, row: Row) -> None:
+    """Insert a campaign."""
+    connection.execute(insert(campaigns).values(row))
+
+
+def get(connection: Connection, campaign_id: str) -> Row | None:
+    """Return one campaign, or None."""
+    query = select(campaigns).where(campaigns.c.id == campaign_id)
+    row = connection.execute(query).mappings().first()
+    return dict(row) if row else None
+
+
+def lock(connection: Connection, campaign_id: str) -> Row | None:
+    """Return one campaign and hold its row until the transaction ends; its version grows."""
+    statement = (
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id)
+        .values(version=campaigns.c.version + 1)
+        .returning(*campaigns.c)
+    )
+    row = connection.execute(statement).mappings().first()
+    return dict(row) if row else None
+
+
+def change(connection: Connection, campaign_id: str, values: Row) -> None:
+    """Write columns of a campaign that the caller has locked."""
+    connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(values))
+
+
+def page(
+    connection: Connection,
+    *,
+    limit: int,
+    before: tuple[float, str] | None = None,
+    state: str | None = None,
+    name: str | None = None,
+) -> tuple[list[Row], int]:
+    """Return a page of campaigns, newest first, and how many match in all."""
+    matches = [
+        column == value
+        for column, value in ((campaigns.c.state, state), (campaigns.c.name, name))
+        if value is not None
+    ]
+    count = select(func.count()).select_from(campaigns).where(*matches)
+    total = connection.execute(count).scalar_one()
+    query = select(campaigns).where(*matches)
+    if before is not None:
+        created_at, campaign_id = before
+        query = query.where(
+            or_(
+                campaigns.c.created_at < created_at,
+                and_(campaigns.c.created_at == created_at, campaigns.c.id < campaign_id),
+            )
+        )
+    query = query.order_by(campaigns.c.created_at.desc(), campaigns.c.id.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()], total
+
+
+def add_iteration(
+    database: Database, connection: Connection, campaign_id: str, iteration: int
+) -> None:
+    """Insert an iteration unless it exists."""
+    connection.execute(
+        database.insert(iterations)
+        .values(campaign_id=campaign_id, iteration=iteration, started_at=database.now())
+        .on_conflict_do_nothing()
+    )
+
+
+def change_iteration(
+    connection: Connection, campaign_id: str, iteration: int, values: Row
+) -> None:
+    """Write columns of an iteration."""
+    connection.execute(
+        update(iterations)
+        .where(iterations.c.campaign_id == campaign_id, iterations.c.iteration == iteration)
+        .values(values)
+    )
+
+
+def iterations_of(connection: Connection, campaign_id: str) -> list[Row]:
+    """Return the iterations of a campaign in order."""
+    query = (
+        select(iterations)
+        .where(iterations.c.campaign_id == campaign_id)
+        .order_by(iterations.c.iteration)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def add_candidates(connection: Connection, rows: Sequence[Row]) -> None:
+    """Insert candidates (campaign_id, number, id, iteration, state, params, predicted, why)."""
+    if rows:
+        connection.execute(insert(candidates), list(rows))
+
+
+def candidates_of(
+    connection: Connection,
+    campaign_id: str,
+    *,
+    ids: Sequence[str] | None = None,
+    after: int = -1,
+    limit: int | None = None,
+    pareto_only: bool = False,
+) -> list[Row]:
+    """Return candidates of a campaign in the order of asking."""
+    query = (
+        select(candidates)
+        .where(candidates.c.campaign_id == campaign_id, candidates.c.number > after)
+        .order_by(candidates.c.number)
+    )
+    if ids is not None:
+        query = query.where(candidates.c.id.in_(list(ids)))
+    if pareto_only:
+        query = query.where(candidates.c.is_pareto)
+    if limit is not None:
+        query = query.limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def n_candidates(connection: Connection, campaign_id: str) -> int:
+    """Return how many candidates a campaign has."""
+    query = (
+        select(func.count()).select_from(candidates).where(candidates.c.campaign_id == campaign_id)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def n_proposed(connection: Connection, campaign_id: str) -> int:
+    """Return how many candidates of a campaign still lack a result."""
+    query = (
+        select(func.count())
+        .select_from(candidates)
+        .where(
+            candidates.c.campaign_id == campaign_id,
+            candidates.c.state == CandidateState.PROPOSED,
+        )
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def settle_candidate(
+    connection: Connection, campaign_id: str, candidate_id: str, state: str, outcomes: Row | None
+) -> bool:
+    """Give a candidate its result; False when it has one already."""
+    statement = (
+        update(candidates)
+        .where(
+            candidates.c.campaign_id == campaign_id,
+            candidates.c.id == candidate_id,
+            candidates.c.state == CandidateState.PROPOSED,
+        )
+        .values(state=state, outcomes=outcomes)
+    )
+    return bool(connection.execute(statement).rowcount)
+
+
+def mark_front(connection: Connection, campaign_id: str, ids: Sequence[str]) -> None:
+    """Mark exactly these candidates as the Pareto front."""
+    mine = candidates.c.campaign_id == campaign_id
+    connection.execute(
+        update(candidates).where(mine, candidates.c.is_pareto).values(is_pareto=False)
+    )
+    if ids:
+        statement = (
+            update(candidates)
+            .where(mine, candidates.c.id == bindparam("candidate"))
+            .values(is_pareto=True)
+        )
+        connection.execute(statement, [{"candidate": candidate_id} for candidate_id in ids])
+
+
+def add_evaluation(connection: Connection, row: Row) -> None:
+    """Insert an evaluation; `replicate` is counted up from 0."""
+    replicate = (
+        select(func.count())
+        .select_from(evaluations)
+        .where(
+            evaluations.c.campaign_id == row["campaign_id"],
+            evaluations.c.candidate_id == row["candidate_id"],
+        )
+        .scalar_subquery()
+    )
+    connection.execute(insert(evaluations).values(replicate=replicate, **row))
+
+
+def evaluations_of(connection: Connection, campaign_id: str, candidate_id: str) -> list[Row]:
+    """Return every evaluation of a candidate."""
+    query = (
+        select(evaluations)
+        .where(
+            evaluations.c.campaign_id == campaign_id, evaluations.c.candidate_id == candidate_id
+        )
+        .order_by(evaluations.c.replicate)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]

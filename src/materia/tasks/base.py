@@ -1,0 +1,116 @@
+"""The durable base task: what Celery delivers becomes a claimed job row.
+
+Celery's own result handling is switched off for these tasks: their backend stores nothing. A killed
+child would otherwise be marked as failed by its parent, and a dropped double would overwrite the
+answer. `materia.broker.results` stores the answer once, after the job's final row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
+from celery import Task
+from celery.backends.base import DisabledBackend
+from celery.exceptions import Ignore, Retry
+from celery.worker.request import Request
+
+from materia.broker.app import app
+from materia.broker.messages import HEADER
+from materia.services import execution
+from materia.services.execution import Claimant, Duplicate, Retried, Stopped
+from materia.services.running import RunningJob
+from materia.services.submission import NewJob
+from materia.tasks import process
+
+
+class DurableRequest(Request):  # type: ignore[misc]
+    """A delivery in the worker's parent: it records how a child ended that cannot say so itself."""
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Record a hard limit; the soft one is handled by the child."""
+        super().on_timeout(soft, timeout)
+        if not soft:
+            process.keeper().hard_limit(self.id)
+
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> Any:
+        """Record the death of a child."""
+        outcome = super().on_failure(exc_info, send_failed_event, return_ok)
+        error = exc_info.exception
+        if isinstance(error, WorkerLostError) and not isinstance(error, TimeLimitExceeded):
+            process.keeper().child_died(self.id, str(error))
+        return outcome
+
+    def _announce_revoked(
+        self, reason: str, terminated: bool, signum: int | None, expired: bool
+    ) -> None:
+        super()._announce_revoked(reason, terminated, signum, expired)
+        process.revoked(self.id, reason)
+
+
+class DurableTask(Task):  # type: ignore[misc]
+    """Base of every task: one claim, one run, one guarded final write."""
+
+    Request = DurableRequest
+    abstract = True
+    acks_late = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run one delivery."""
+        claimant = Claimant(boot=process.boot(), worker=str(self.request.hostname))
+        try:
+            job = self._claim(claimant, args, kwargs)
+        except Duplicate as error:
+            raise Ignore(str(error)) from None
+        except SoftTimeLimitExceeded:
+            # The signal was meant for the job before and struck this one between claim and run.
+            execution.abandon(self.request.id, claimant)
+            raise Ignore("interrupted while claiming") from None
+        try:
+            return execution.run(
+                job, self.run, job.row["args"], job.row["kwargs"], SoftTimeLimitExceeded
+            )
+        except Retried as error:
+            raise Retry(str(error), exc=error.__cause__) from None
+        except Stopped as error:
+            raise Ignore(str(error)) from None
+
+    def _claim(
+        self, claimant: Claimant, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> RunningJob:
+        request = self.request
+        if (request.headers or {}).get(HEADER):
+            return execution.claim(request.id, claimant)
+        delivery = request.delivery_info or {}
+        hard, soft = request.timelimit or (None, None)
+        arrived = NewJob(
+            task=self.name,
+            id=request.id,
+            args=args,
+            kwargs=kwargs,
+            queue=delivery.get("routing_key"),
+            priority=delivery.get("priority") or 0,
+            soft_limit_s=soft,
+            hard_limit_s=hard,
+            requested_by="celery",
+            reply=not request.ignore_result,
+        )
+        return execution.adopt(arrived, claimant)
+
+
+class _Silent(DisabledBackend):  # type: ignore[misc]
+    """A backend that stores nothing and never pretends that something was stored."""
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        return {"status": "PENDING", "result": None}
+
+
+DurableTask._backend = _Silent(app)
+
+
+def durable_task(name: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Register a function as the durable task `tasks.<module>.<function>`."""
+    return app.task(name=name, base=DurableTask, **options)

@@ -1,0 +1,31 @@
+"""The steps of a campaign."""
+
+from __future__ import annotations
+
+from materia.services import campaign_steps
+from materia.services.running import Outcome
+from materia.tasks.base import durable_task
+
+
+@durable_task("tasks.campaign_tasks.train_surrogate")
+def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
+    """Fit the surrogate to what was observed so far."""
+    return campaign_steps.train_surrogate(campaign_id, iteration)
+
+
+@durable_task("tasks.campaign_tasks.run_cmaes_optimization")
+def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
+    """Propose the next candidates."""
+    return campaign_steps.run_cmaes_optimization(campaign_id, iteration)
+
+
+@durable_task("tasks.campaign_tasks.evaluate_candidates")
+def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
+    """Evaluate candidates."""
+    return campaign_steps.evaluate_candidates(campaign_id, candidate_ids)
+
+
+@durable_task("tasks.campaign_tasks.compute_pareto_front")
+def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
+    """Compute front and hypervolume, and decide what follows."""
+    return campaign_steps.compute_pareto_front(campaign_id, iteration)

@@ -1,0 +1,77 @@
+"""What a worker process knows of itself: its start, its children, and who dies with whom."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import uuid
+from typing import Any
+
+from materia import log
+from materia.services import jobs as job_service
+from materia.services.keeping import Keeper
+
+PR_SET_PDEATHSIG = 1
+
+logger = log.logger(__name__)
+
+# Made once before the pool forks, so that parent and children agree on it.
+_boot = uuid.uuid4().hex
+_keeper: Keeper | None = None
+_pool: Any = None
+
+
+def boot() -> str:
+    """Return the id of this start of the worker; claims of its children carry it."""
+    return _boot
+
+
+def keeper() -> Keeper:
+    """Return the keeper of this worker; lives in the parent process."""
+    global _keeper
+    if _keeper is None:
+        _keeper = Keeper(_boot, living_children)
+    return _keeper
+
+
+def watch(pool: Any) -> None:
+    """Take the children of a Celery pool as those to keep."""
+    global _pool
+    _pool = pool
+
+
+def living_children() -> set[int]:
+    """Return the process ids of the living children; the own one for a pool without processes."""
+    processes = getattr(getattr(_pool, "_pool", None), "_pool", None)
+    if processes is None:
+        return {os.getpid()}
+    return {child.pid for child in list(processes) if child.exitcode is None}
+
+
+def revoked(job_id: str, reason: str) -> None:
+    """A revocation, also one from Flower, becomes the cancel of the row."""
+    try:
+        job_service.cancel(job_id, f"revoked: {reason}")
+    except Exception as error:  # noqa: BLE001 - Celery's event loop must survive
+        logger.warning("revocation_not_recorded", job_id=job_id, reason=str(error))
+
+
+def die_with_parent() -> None:
+    """Make this child end when its parent is gone, however that died."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        return
+    threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()
+
+
+def _exit_without(parent: int) -> None:
+    pause = threading.Event()
+    while os.getppid() == parent:
+        pause.wait(1.0)
+    os._exit(1)

@@ -1,0 +1,48 @@
+"""`celery beat` with our scheduler: any number may run, the holder of a lease acts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.beat import Scheduler
+
+from materia import log, settings
+from materia.errors import TransientError
+from materia.services.dispatch import Dispatcher
+
+logger = log.logger(__name__)
+
+
+class JobScheduler(Scheduler):  # type: ignore[misc]
+    """Sends due jobs and reaps abandoned ones; keeps no state of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._dispatcher = Dispatcher()
+        super().__init__(*args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Nothing to load: schedules are rows."""
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Look once and return the pause in seconds until the next look."""
+        try:
+            self._dispatcher.tick()
+        except TransientError as error:
+            logger.warning("scheduler_waits", reason=str(error))
+        except Exception:
+            # The scheduler must outlive whatever one look meets.
+            logger.exception("scheduler_failed")
+        return settings.current().scan_interval_s
+
+    def close(self) -> None:
+        """Hand the lead over."""
+        try:
+            self._dispatcher.close()
+        except TransientError as error:
+            logger.warning("lead_not_released", reason=str(error))
+        super().close()
+
+    @property
+    def info(self) -> str:
+        """Return what `celery beat` prints about its scheduler."""
+        return "    . schedules -> rows of the database"

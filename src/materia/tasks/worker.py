@@ -1,0 +1,96 @@
+"""What a worker does beside running tasks: log, keep its claims, stop in time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import Any
+
+from celery import bootsteps, signals
+
+from materia import log, settings
+from materia.broker.app import app
+from materia.errors import TransientError
+from materia.services.running import JobLog
+from materia.tasks import process
+
+logger = log.logger(__name__)
+
+
+class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A thread of the parent that keeps the claims of the children."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **_: Any) -> None:
+        self._stop = threading.Event()
+        self._stopping_since: float | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, parent: Any) -> None:
+        """Begin to keep."""
+        process.watch(parent.pool)
+        signals.worker_shutting_down.connect(self._leave_in_time, weak=False)
+        self._thread = threading.Thread(target=self._keep, name="keep-claims", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: Any) -> None:
+        """End with the worker; what still runs is given back."""
+        self._stop.set()
+
+    terminate = stop
+
+    def _keep(self) -> None:
+        config = settings.current()
+        look_every = min(1.0, config.lease_s / 5)
+        renew_every = max(1, int(config.lease_s / 3 / look_every))
+        looks = 0
+        while not self._stop.wait(look_every):
+            looks += 1
+            try:
+                process.keeper().look(renew=looks % renew_every == 0)
+            except TransientError as error:
+                logger.warning("claims_not_kept", reason=str(error))
+            except Exception:
+                logger.exception("claims_not_kept")
+
+    def _leave_in_time(self, **_: Any) -> None:
+        grace_s = settings.current().shutdown_grace_s
+        threading.Thread(target=self._leave, args=(grace_s,), daemon=True).start()
+
+    def _leave(self, grace_s: float) -> None:
+        """Let running jobs finish for a while, then give them back and go."""
+        threading.Event().wait(grace_s)
+        with suppress(TransientError):
+            pids = process.keeper().give_all_back()
+            logger.warning("claims_given_back", jobs=len(pids))
+        for pid in process.living_children() - {os.getpid()}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+app.steps["worker"].add(KeepClaims)
+
+
+@signals.setup_logging.connect
+def _configure_logging(loglevel: int | str | None = None, **_: Any) -> None:
+    level = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
+    log.configure(str(level or settings.current().log_level))
+    logging.getLogger().addHandler(JobLog())
+
+
+@signals.celeryd_after_setup.connect
+def _serve_unrouted(instance: Any, **_: Any) -> None:
+    """A worker of `default` also serves Celery's own queue, where unrouted messages land."""
+    queues = instance.app.amqp.queues
+    if "default" in queues.consume_from:
+        queues.select_add(instance.app.conf.task_default_queue)
+
+
+@signals.worker_process_init.connect
+def _child_started(**_: Any) -> None:
+    process.die_with_parent()
