@@ -1,9 +1,9 @@
 """The fast copy of the events: one Redis Stream a topic. The table is the truth.
 
-An entry's id is ``<number>-0``, so that the stream refuses doubles by itself. Two workers may append
-in another order than they committed; the later number then hides the earlier one, and a reader that
-sees the gap reads the table. Progress is not an event of the table: it travels on a stream of its
-own that keeps the latest message only.
+An entry's id is ``<number>-0``, so that the stream refuses doubles by itself. Two workers may
+append in another order than they committed; the later number then hides the earlier one, and a
+reader that sees the gap reads the table. Progress is not an event of the table: it travels on a
+stream of its own that keeps the latest message only.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def append(events: Iterable[Event]) -> None:
             maxlen=KEEP_ENTRIES,
             approximate=True,
         )
-        if event.number == 1 or event.job_id:
+        if event.number == 1:
             pipeline.expire(key, EXPIRE_S)
     try:
         # An entry that is already there, or hidden by a later one, is refused by Redis: see above.

@@ -86,13 +86,8 @@ def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
     """Make the message of a plain client a row and claim it, in one statement."""
     row = {**new.row(), **claimant.columns(), "state": JobState.RUNNING, "attempt": 1, "token": 1}
     with unit_of_work() as work:
-        now = work.database.now()
-        times = {
-            "lease_until": now + settings.current().lease_s,
-            "claimed_at": now,
-            "started_at": now,
-        }
-        added = job_rows.add(work.database, work.connection, [{**row, **times}])
+        lease_s = settings.current().lease_s
+        added = job_rows.add_claimed(work.database, work.connection, row, lease_s)
         if added:
             work.job_event(row)
     if not added:
@@ -239,11 +234,12 @@ def _try_again(job: RunningJob, error: TransientError) -> Exception:
         "sent_at": None,
     }
     with unit_of_work() as work:
-        values["run_at"] = work.database.now() + delay
-        row = job_rows.settle(work.database, work.connection, job.id, values, token=job.token)
+        row = job_rows.settle(
+            work.database, work.connection, job.id, values, token=job.token, run_in_s=delay
+        )
         if row is not None:
             job_rows.add_log(work.connection, job.id, job.lines)
-            work.job_event({**row, "run_at": None}, retry_in_s=delay)
+            work.job_event(row, retry_in_s=delay)
     if row is None:
         return ClaimLost(f"the claim on job {job.id} is lost")
     return Retried(f"attempt {row['attempt']} failed, next in {delay:.1f} s: {error.message}")

@@ -113,9 +113,7 @@ def add_iteration(
     )
 
 
-def change_iteration(
-    connection: Connection, campaign_id: str, iteration: int, values: Row
-) -> None:
+def change_iteration(connection: Connection, campaign_id: str, iteration: int, values: Row) -> None:
     """Write columns of an iteration."""
     connection.execute(
         update(iterations)
@@ -234,9 +232,7 @@ def evaluations_of(connection: Connection, campaign_id: str, candidate_id: str) 
     """Return every evaluation of a candidate."""
     query = (
         select(evaluations)
-        .where(
-            evaluations.c.campaign_id == campaign_id, evaluations.c.candidate_id == candidate_id
-        )
+        .where(evaluations.c.campaign_id == campaign_id, evaluations.c.candidate_id == candidate_id)
         .order_by(evaluations.c.replicate)
     )
     return [dict(row) for row in connection.execute(query).mappings()]

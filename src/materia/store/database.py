@@ -16,14 +16,14 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    bindparam,
     cast,
     create_engine,
     event,
-    literal,
 )
 from sqlalchemy import Table as SqlTable
-from sqlalchemy import extract as sql_extract
 from sqlalchemy import exc as sql_errors
+from sqlalchemy import extract as sql_extract
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.sql import func
@@ -69,9 +69,12 @@ class Database:
         return engine
 
     def now(self) -> ColumnElement[float]:
-        """Return the present time as SQL: the server's on PostgreSQL, so that hosts may differ."""
+        """Return the present time as SQL: the server's on PostgreSQL, so that hosts may differ.
+
+        On SQLite the clock is read when the statement runs, so that a statement can be built once.
+        """
         if self.is_sqlite:
-            return literal(time.time())
+            return bindparam(None, callable_=time.time, type_=Double(), unique=True)
         return cast(sql_extract("epoch", func.clock_timestamp()), Double)
 
     def insert(self, table: SqlTable) -> sqlite.Insert | postgresql.Insert:
@@ -131,4 +134,3 @@ def _of_process(url: str, pid: int) -> Database:
 def database(url: str | None = None) -> Database:
     """Return this process's database; a forked child gets an engine of its own."""
     return _of_process(url or settings.current().database, os.getpid())
-

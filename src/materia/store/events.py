@@ -9,11 +9,14 @@ from sqlalchemy import Connection, func, insert, select
 
 from materia.store.tables import events
 
+# Built once, for it runs with every change of every job.
+_INSERT = insert(events)
+
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert event rows (topic, number, type, time, campaign_id, job_id, data)."""
     if rows:
-        connection.execute(insert(events), list(rows))
+        connection.execute(_INSERT, list(rows))
 
 
 def after(connection: Connection, topic: str, number: int, limit: int) -> list[dict[str, Any]]:

@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from materia.store.database import Database
 from materia.store.tables import job_log, jobs
 
 Row = dict[str, Any]
 LOG_LINES = 1000
+CLAIMANT = ("claimed_by", "worker", "pid")
+# Columns of a job that is inserted; all other ones start with their defaults.
+INSERTED = (
+    "id",
+    "task",
+    "queue",
+    "priority",
+    "args",
+    "kwargs",
+    "state",
+    "attempt",
+    "token",
+    "soft_limit_s",
+    "hard_limit_s",
+    "campaign_id",
+    "iteration",
+    "step",
+    "idempotency_key",
+    "requested_by",
+    "reply",
+    "event_number",
+    "queued_at",
+    "sent_at",
+    "sends",
+)
+ADOPTED = (*INSERTED, *CLAIMANT)
 
 
 class JobState(StrEnum):
@@ -31,6 +69,28 @@ FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUARA
 WAITING = (JobState.QUEUED, JobState.RETRYING)
 
 
+# Statements of the hot path are built once: SQLAlchemy needs five times as long to build one as to
+# run it.
+
+
+@lru_cache(maxsize=8)
+def _insert(database: Database) -> Executable:
+    return database.insert(jobs).on_conflict_do_nothing()
+
+
+@lru_cache(maxsize=8)
+def _insert_claimed(database: Database) -> Executable:
+    now = database.now()
+    return (
+        database.insert(jobs)
+        .values(
+            {name: bindparam(name) for name in ADOPTED}
+            | {"claimed_at": now, "started_at": now, "lease_until": now + bindparam("lease_s")}
+        )
+        .on_conflict_do_nothing()
+    )
+
+
 def add(database: Database, connection: Connection, rows: Sequence[Row]) -> list[Row]:
     """Insert job rows; one whose id or idempotency key exists is left out.
 
@@ -40,15 +100,38 @@ def add(database: Database, connection: Connection, rows: Sequence[Row]) -> list
     Returns:
         The rows that were inserted.
     """
-    if not rows:
-        return []
-    statement = database.insert(jobs).on_conflict_do_nothing()
-    if len(rows) == 1:
-        added = connection.execute(statement.values(rows[0])).rowcount
-        return list(rows) if added else []
-    inserted = connection.execute(statement.returning(jobs.c.id), list(rows)).scalars().all()
-    known = set(inserted)
-    return [row for row in rows if row["id"] in known]
+    return [row for row in rows if connection.execute(_insert(database), row).rowcount]
+
+
+def add_claimed(database: Database, connection: Connection, row: Row, lease_s: float) -> bool:
+    """Insert a job that the caller runs at once; False when its id exists."""
+    parameters = {**row, "lease_s": lease_s}
+    return bool(connection.execute(_insert_claimed(database), parameters).rowcount)
+
+
+@lru_cache(maxsize=8)
+def _claim(database: Database) -> Executable:
+    now = database.now()
+    return (
+        update(jobs)
+        .where(
+            jobs.c.id == bindparam("job_id"),
+            jobs.c.state.in_(WAITING),
+            or_(jobs.c.run_at.is_(None), jobs.c.run_at <= now),
+        )
+        .values(
+            state=JobState.RUNNING,
+            attempt=jobs.c.attempt + 1,
+            token=jobs.c.token + 1,
+            event_number=jobs.c.event_number + 1,
+            lease_until=now + bindparam("lease_s"),
+            claimed_at=now,
+            started_at=func.coalesce(jobs.c.started_at, now),
+            run_at=None,
+            **{name: bindparam(f"new_{name}") for name in CLAIMANT},
+        )
+        .returning(*jobs.c)
+    )
 
 
 def claim(
@@ -59,29 +142,34 @@ def claim(
     Args:
         claimant: claimed_by, worker, pid.
     """
-    now = database.now()
-    statement = (
+    parameters = {f"new_{name}": value for name, value in claimant.items()}
+    parameters |= {"job_id": job_id, "lease_s": lease_s}
+    row = connection.execute(_claim(database), parameters).mappings().first()
+    return dict(row) if row else None
+
+
+@lru_cache(maxsize=128)
+def _settle(
+    database: Database,
+    columns: tuple[str, ...],
+    guards: tuple[str, ...],
+    states: tuple[str, ...],
+    final: bool,
+    delayed: bool,
+) -> Executable:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
+    if final:
+        values["finished_at"] = database.now()
+    if delayed:
+        values["run_at"] = database.now() + bindparam("run_in_s")
+    return (
         update(jobs)
         .where(
-            jobs.c.id == job_id,
-            jobs.c.state.in_(WAITING),
-            or_(jobs.c.run_at.is_(None), jobs.c.run_at <= now),
+            jobs.c.state.in_(states), *(jobs.c[name] == bindparam(f"is_{name}") for name in guards)
         )
-        .values(
-            state=JobState.RUNNING,
-            attempt=jobs.c.attempt + 1,
-            token=jobs.c.token + 1,
-            event_number=jobs.c.event_number + 1,
-            lease_until=now + lease_s,
-            claimed_at=now,
-            started_at=func.coalesce(jobs.c.started_at, now),
-            run_at=None,
-            **claimant,
-        )
+        .values(event_number=jobs.c.event_number + 1, lease_until=None, **values)
         .returning(*jobs.c)
     )
-    row = connection.execute(statement).mappings().first()
-    return dict(row) if row else None
 
 
 def settle(
@@ -91,35 +179,31 @@ def settle(
     values: Row,
     *,
     token: int | None = None,
-    claimed_by: str | None = None,
-    pid: int | None = None,
-    states: Iterable[str] = (JobState.RUNNING,),
+    states: Sequence[str] = (JobState.RUNNING,),
+    run_in_s: float | None = None,
 ) -> Row | None:
     """Write a new state, guarded; None when somebody else was faster.
 
     Args:
         values: Columns to set, ``state`` among them. A final state also sets ``finished_at``.
         token: The fencing token that the writer holds.
-        claimed_by: The worker that must still hold the claim.
-        pid: The child process that must still hold the claim.
         states: States from which the change is allowed.
+        run_in_s: The next attempt may start so many seconds from now.
     """
-    guard = [jobs.c.id == job_id, jobs.c.state.in_(list(states))]
-    if token is not None:
-        guard.append(jobs.c.token == token)
-    if claimed_by is not None:
-        guard.append(jobs.c.claimed_by == claimed_by)
-    if pid is not None:
-        guard.append(jobs.c.pid == pid)
-    if values["state"] in FINAL:
-        values = {**values, "finished_at": database.now()}
-    statement = (
-        update(jobs)
-        .where(*guard)
-        .values(event_number=jobs.c.event_number + 1, lease_until=None, **values)
-        .returning(*jobs.c)
+    guards = {"id": job_id} if token is None else {"id": job_id, "token": token}
+    statement = _settle(
+        database,
+        tuple(values),
+        tuple(guards),
+        tuple(states),
+        values["state"] in FINAL,
+        run_in_s is not None,
     )
-    row = connection.execute(statement).mappings().first()
+    parameters = {f"new_{name}": value for name, value in values.items()}
+    parameters |= {f"is_{name}": value for name, value in guards.items()}
+    if run_in_s is not None:
+        parameters["run_in_s"] = run_in_s
+    row = connection.execute(statement, parameters).mappings().first()
     return dict(row) if row else None
 
 
