@@ -1,0 +1,150 @@
+"""Points spread evenly over what the constraints leave of the search space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materia.engine.constraints import Constraints
+from materia.engine.sobol import sobol
+from materia.engine.space import SearchSpace
+from materia.errors import InfeasibleError
+from materia.mdl.definition import Definition
+
+FloatArray = NDArray[np.float64]
+
+_BLOCK = 256
+_MAX_BLOCKS = 64
+_MIN_ACCEPTED = 1 / 200
+_N_CHAINS = 256
+_N_MOVES = 40
+
+
+class Design:
+    """The endless sequence of feasible, space-filling points that belongs to a seed.
+
+    Point i depends on nothing but the definition, the seed and i. Scrambled Sobol points are kept
+    where they are feasible. When that is hardly ever so, repaired points are spread by hit-and-run
+    moves instead (R. L. Smith, Oper. Res. 32, 1984), which are uniform on convex regions.
+    """
+
+    def __init__(self, space: SearchSpace, constraints: Constraints, seed: int) -> None:
+        self._space, self._constraints, self._seed = space, constraints, seed
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        """Yield feasible points (d,), repeating points of a discrete space.
+
+        Raises:
+            InfeasibleError: Nothing feasible was found.
+        """
+        start, n_accepted = 0, 0
+        while start < _MAX_BLOCKS * _BLOCK or n_accepted > _MIN_ACCEPTED * start:
+            accepted = self._block(start)
+            yield from accepted
+            start, n_accepted = start + _BLOCK, n_accepted + len(accepted)
+            if start >= 8 * _BLOCK and n_accepted < _MIN_ACCEPTED * start:
+                break
+        yield from self._walk()
+
+    def sample(self, n: int) -> FloatArray:
+        """Return the first points of the sequence, (n, d)."""
+        points = iter(self)
+        return np.array([next(points) for _ in range(n)]).reshape(n, self._space.d)
+
+    def accepted_fraction(self, n: int) -> float:
+        """Return the share of the first n quasi-random points that is feasible as it is."""
+        U = sobol(0, n, self._space.n_uniform, self._seed)
+        return len(self._feasible(self._space.sample(U))) / n
+
+    def _block(self, start: int) -> FloatArray:
+        U = sobol(start, _BLOCK, self._space.n_uniform, self._seed)
+        return self._feasible(self._space.sample(U))
+
+    def _feasible(self, X: FloatArray) -> FloatArray:
+        X = X[~np.isnan(X).any(axis=1)]
+        return X[self._constraints.is_feasible(X)] if len(X) else X
+
+    def _walk(self) -> Iterator[FloatArray]:
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, 0x3A1C]))
+        X = self._chains()
+        while True:
+            for _ in range(_N_MOVES):
+                X = self._move(X, rng)
+            snapped = self._constraints.repair(X)
+            feasible = self._feasible(snapped)
+            yield from feasible if len(feasible) else self._feasible(self._constraints.repair(X))
+            if len(feasible) == 0:
+                yield from self._feasible(self._chains())
+
+    def _chains(self) -> FloatArray:
+        """Return feasible starting points, (n, d), from repaired quasi-random ones."""
+        for block in range(8):
+            U = sobol(block * _N_CHAINS, _N_CHAINS, self._space.n_uniform, self._seed)
+            X = self._space.sample(U)
+            X = np.where(np.isnan(X), U[:, :1], X)
+            X = self._feasible(self._constraints.repair(X))
+            if len(X):
+                return X[np.arange(_N_CHAINS) % len(X)]
+        raise InfeasibleError(
+            "no point of the search space satisfies all constraints",
+            "loosen a constraint or widen the bounds of the parameters in it",
+        )
+
+    def _move(self, X: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Move each row to a uniform place on a random chord, bracketed by shrinking.
+
+        A trial is the relaxed, projected point; the row stays where every trial fails.
+        """
+        n, d = X.shape
+        direction = self._tangent(X, rng.standard_normal((n, d)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ends = np.stack([-X / direction, (1.0 - X) / direction])
+        is_moving = np.abs(direction) > 1e-12
+        low = np.where(is_moving, ends.min(axis=0), -np.inf).max(axis=1)
+        high = np.where(is_moving, ends.max(axis=0), np.inf).min(axis=1)
+        moved = X.copy()
+        todo = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+        everything = np.ones(d, dtype=np.bool_)
+        for _ in range(20):
+            t = low[todo] + rng.random(len(todo)) * (high[todo] - low[todo])
+            trial = X[todo] + t[:, None] * direction[todo]
+            trial = self._constraints.project(trial, everything, only_equations=True)
+            is_inside = self._constraints.is_feasible(trial)
+            moved[todo[is_inside]] = trial[is_inside]
+            high[todo] = np.where(t > 0, t, high[todo])
+            low[todo] = np.where(t > 0, low[todo], t)
+            todo = todo[~is_inside]
+            if len(todo) == 0:
+                break
+        return moved
+
+    def _tangent(self, X: FloatArray, direction: FloatArray) -> FloatArray:
+        """Return directions of length 1 along which totals and equations stay as they are."""
+        A = self._constraints.equality_gradients(X)
+        held = np.zeros(X.shape, dtype=np.bool_)
+        for columns in self._space.sparse:
+            held[:, columns] = X[:, columns] == 0.0
+        direction = np.where(held, 0.0, direction)
+        if A.shape[1]:
+            A = np.where(held[:, None], 0.0, A)
+            gram = A @ A.transpose(0, 2, 1) + 1e-12 * np.eye(A.shape[1])
+            weights = np.linalg.solve(gram, A @ direction[:, :, None])
+            direction = direction - (A.transpose(0, 2, 1) @ weights)[:, :, 0]
+        norm = np.sqrt(np.sum(direction**2, axis=1, keepdims=True))
+        return direction / np.where(norm > 1e-9, norm, np.inf)
+
+
+def feasible_fraction(definition: Definition, n: int = 1024) -> float:
+    """Return the share of n quasi-random points of the search space that satisfies everything.
+
+    Raises:
+        InfeasibleError: Not even repaired points do.
+    """
+    space = SearchSpace(definition)
+    design = Design(space, Constraints(definition, space), definition.optimizer.seed)
+    fraction = design.accepted_fraction(n)
+    if fraction == 0:
+        design.sample(1)
+    return fraction

@@ -1,0 +1,169 @@
+"""The search space: the only crossing between `params` (user's units) and `X` (unit cube)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materia.engine.composition import Composition
+from materia.engine.parameters import Categorical, Continuous, Integer, ParameterKind
+from materia.errors import DataError
+from materia.mdl.definition import (
+    CategoricalParameter,
+    CompositionParameter,
+    ContinuousParameter,
+    Definition,
+    IntegerParameter,
+)
+
+FloatArray = NDArray[np.float64]
+Params = dict[str, Any]
+
+
+class SearchSpace:
+    """All parameters of a definition side by side.
+
+    Attributes:
+        names: Keys of `params`, in the order of declaration; column j of `X` belongs to name j.
+        d: Columns of `X`.
+        n_free: Dimensions that can really vary (a composition has one less than parts).
+        size: Number of points when all parameters are finite, else None. An upper bound for
+            compositions with many steps.
+        categorical: Columns without an order.
+        sparse: Columns of compositions that must leave some parts out.
+        discrete: Columns that take only some values, categorical ones included, (d,).
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        self.kinds = [_kind(parameter) for parameter in definition.parameters]
+        self.names = tuple(name for kind in self.kinds for name in kind.names)
+        edges = np.cumsum([0] + [kind.width for kind in self.kinds])
+        self._columns = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+        self.d = int(edges[-1])
+        self.n_free = sum(kind.n_free for kind in self.kinds)
+        self.n_uniform = sum(kind.n_uniform for kind in self.kinds)
+        self.categorical = tuple(
+            c.start
+            for kind, c in zip(self.kinds, self._columns, strict=True)
+            if kind.is_categorical
+        )
+        self.discrete = np.concatenate(
+            [np.full(kind.width, kind.is_discrete) for kind in self.kinds]
+        )
+        self.sparse = [
+            c
+            for kind, c in zip(self.kinds, self._columns, strict=True)
+            if isinstance(kind, Composition) and kind.is_sparse
+        ]
+        self.size = self._count()
+
+    def _count(self) -> int | None:
+        size = 1
+        for kind in self.kinds:
+            if kind.size is None:
+                return None
+            size *= kind.size
+        return size
+
+    def encode(self, params: Sequence[Mapping[str, Any]]) -> FloatArray:
+        """Return (n, d); values beyond a numeric bound give entries beyond 0 or 1.
+
+        Raises:
+            DataError: A parameter is missing, unknown, or cannot be placed.
+        """
+        for p in params:
+            self.check_names(p)
+        if not params:
+            return np.empty((0, self.d))
+        return np.hstack([kind.encode(params) for kind in self.kinds])
+
+    def check_names(self, params: Mapping[str, Any]) -> None:
+        """Raise a DataError unless the keys of `params` are exactly `names`."""
+        missing = [name for name in self.names if name not in params]
+        unknown = [str(name) for name in params if name not in self.names]
+        if missing or unknown:
+            parts = [f"missing {', '.join(missing)}"] if missing else []
+            parts += [f"unknown {', '.join(unknown)}"] if unknown else []
+            raise DataError(
+                f"params do not match the search space: {'; '.join(parts)}",
+                f"exactly these are expected: {', '.join(self.names)}",
+            )
+
+    def decode(self, X: FloatArray) -> list[Params]:
+        """Return the nearest allowed `params` of each row, in Python's own types."""
+        columns: dict[str, list[Any]] = {}
+        for kind, part in self._parts(X):
+            columns.update(kind.decode(part))
+        return [
+            dict(zip(self.names, row, strict=True))
+            for row in zip(*(columns[name] for name in self.names), strict=True)
+        ]
+
+    def _parts(self, X: FloatArray) -> list[tuple[ParameterKind, FloatArray]]:
+        return [(kind, X[:, c]) for kind, c in zip(self.kinds, self._columns, strict=True)]
+
+    def values(self, X: FloatArray) -> dict[str, FloatArray]:
+        """Return each parameter in the user's units, (n,) per name, without snapping."""
+        columns: dict[str, FloatArray] = {}
+        for kind, part in self._parts(X):
+            columns.update(kind.values(part))
+        return columns
+
+    def slopes(self, X: FloatArray) -> FloatArray:
+        """Return the derivative of `values` along each column, (n, d)."""
+        return np.hstack([kind.slopes(part) for kind, part in self._parts(X)])
+
+    def totals(self) -> FloatArray:
+        """Return one row (k, d) per composition: moves across it would change the total."""
+        rows = []
+        for kind, column in zip(self.kinds, self._columns, strict=True):
+            if isinstance(kind, Composition):
+                row = np.zeros(self.d)
+                row[column] = kind.slopes(np.zeros((1, kind.width)))[0]
+                rows.append(row)
+        return np.array(rows).reshape(-1, self.d)
+
+    def snap(self, X: FloatArray) -> FloatArray:
+        """Return the nearest allowed points, (n, d); linear constraints are not looked at."""
+        return np.hstack([kind.snap(part) for kind, part in self._parts(X)])
+
+    def relax(self, X: FloatArray) -> FloatArray:
+        """Return the nearest points (n, d) inside bounds and totals; steps are not looked at."""
+        return np.hstack([kind.relax(part) for kind, part in self._parts(X)])
+
+    def sample(self, U: FloatArray) -> FloatArray:
+        """Turn quasi-random numbers (n, n_uniform) into points; rejected rows hold NaN."""
+        parts, start = [], 0
+        for kind in self.kinds:
+            parts.append(kind.sample(U[:, start : start + kind.n_uniform]))
+            start += kind.n_uniform
+        return np.hstack(parts)
+
+    def fault(self, params: Mapping[str, Any]) -> str | None:
+        """Return why `params` are outside bounds, choices, steps or totals, or None."""
+        self.check_names(params)
+        return next((f for f in (kind.fault(params) for kind in self.kinds) if f), None)
+
+    def contains(self, params: Mapping[str, Any]) -> bool:
+        """Return whether `params` respect bounds, choices, steps and totals."""
+        return self.fault(params) is None
+
+    def grid(self) -> FloatArray:
+        """Return every point of a finite space, (size, d), in a fixed order."""
+        rows = product(*(kind.grid() for kind in self.kinds))
+        return np.array([np.concatenate(row) for row in rows]).reshape(-1, self.d)
+
+
+def _kind(parameter: Any) -> ParameterKind:
+    if isinstance(parameter, ContinuousParameter):
+        return Continuous(parameter)
+    if isinstance(parameter, IntegerParameter):
+        return Integer(parameter)
+    if isinstance(parameter, CategoricalParameter):
+        return Categorical(parameter)
+    assert isinstance(parameter, CompositionParameter)
+    return Composition(parameter)
