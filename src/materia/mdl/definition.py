@@ -1,7 +1,8 @@
 """The campaign definition: what a scientist declares in YAML, as frozen models.
 
 Only the shape lives here. Findings with line numbers come from `materia.mdl.validation`; what needs
-numbers (is the space feasible?) is checked by the engine.
+numbers (is the space feasible?) is checked by the engine. Numbers are strict: ``true`` and ``"1"``
+are none, and 10.0 is no whole number.
 """
 
 from __future__ import annotations
@@ -11,8 +12,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
-CampaignName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+CampaignName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$", coerce_numbers_to_str=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
+Truth = Annotated[bool, Field(strict=True)]
+Unit = Annotated[str, Field(max_length=64, coerce_numbers_to_str=True)]
+Remark = Annotated[str, Field(max_length=10_000, coerce_numbers_to_str=True)]
+Formula = Annotated[str, Field(min_length=1, max_length=4000, coerce_numbers_to_str=True)]
+Choice = Annotated[str, Field(max_length=256)] | Truth | Whole | Number
 
 
 class Declared(BaseModel):
@@ -27,9 +35,9 @@ class ContinuousParameter(Declared):
     name: Name
     type: Literal["continuous"] = "continuous"
     bounds: tuple[Number, Number]
-    unit: str | None = None
-    log_scale: bool = False
-    description: str | None = None
+    unit: Unit | None = None
+    log_scale: Truth = False
+    description: Remark | None = None
 
 
 class IntegerParameter(Declared):
@@ -37,11 +45,11 @@ class IntegerParameter(Declared):
 
     name: Name
     type: Literal["integer"] = "integer"
-    bounds: tuple[int, int]
-    step: Annotated[int, Field(ge=1)] = 1
-    unit: str | None = None
-    log_scale: bool = False
-    description: str | None = None
+    bounds: tuple[Whole, Whole]
+    step: Annotated[int, Field(strict=True, ge=1, le=2**53)] = 1
+    unit: Unit | None = None
+    log_scale: Truth = False
+    description: Remark | None = None
 
 
 class CategoricalParameter(Declared):
@@ -49,10 +57,10 @@ class CategoricalParameter(Declared):
 
     name: Name
     type: Literal["categorical"] = "categorical"
-    choices: Annotated[list[str | bool | int | float], Field(min_length=1, max_length=1000)]
-    ordered: bool = False
-    unit: str | None = None
-    description: str | None = None
+    choices: Annotated[list[Choice], Field(min_length=1, max_length=1000)]
+    ordered: Truth = False
+    unit: Unit | None = None
+    description: Remark | None = None
 
 
 class CompositionPart(Declared):
@@ -71,11 +79,11 @@ class CompositionParameter(Declared):
     name: Name
     type: Literal["composition"] = "composition"
     parts: Annotated[list[CompositionPart], Field(min_length=2, max_length=100)]
-    total: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    max_nonzero: Annotated[int, Field(ge=1)] | None = None
-    unit: str | None = None
-    description: str | None = None
+    total: Positive = 1.0
+    step: Positive | None = None
+    max_nonzero: Annotated[int, Field(strict=True, ge=1)] | None = None
+    unit: Unit | None = None
+    description: Remark | None = None
 
 
 Parameter = Annotated[
@@ -90,23 +98,23 @@ class Objective(Declared):
     name: Name
     direction: Literal["minimize", "maximize"] = "minimize"
     target: Number | None = None
-    unit: str | None = None
+    unit: Unit | None = None
     reference_point: Number | None = None
-    description: str | None = None
+    description: Remark | None = None
 
 
 class Constraint(Declared):
     """An inequality or equation over parameters, in the grammar of `materia.mdl.expression`."""
 
-    expression: Annotated[str, Field(min_length=1, max_length=1000)]
-    description: str | None = None
+    expression: Formula
+    description: Remark | None = None
 
 
 class OutcomeConstraint(Declared):
     """An inequality over measured outcomes; known only after an evaluation."""
 
-    expression: Annotated[str, Field(min_length=1, max_length=1000)]
-    description: str | None = None
+    expression: Formula
+    description: Remark | None = None
 
 
 class EvaluatorChoice(Declared):
@@ -114,15 +122,15 @@ class EvaluatorChoice(Declared):
 
     type: Annotated[str, Field(min_length=1, max_length=128)]
     options: dict[str, Any] = Field(default_factory=dict)
-    timeout_s: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] | None = None
+    timeout_s: Annotated[float, Field(strict=True, gt=0, le=30 * 24 * 3600)] | None = None
 
 
 class ActiveLearning(Declared):
     """The initial design and the rule by which a campaign counts as converged."""
 
-    initial_samples: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    convergence_patience: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    convergence_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.001
+    initial_samples: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    convergence_patience: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    convergence_threshold: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.001
 
 
 class Optimizer(Declared):
@@ -131,9 +139,9 @@ class Optimizer(Declared):
     method: Literal["cma-es"] = "cma-es"
     surrogate: Literal["auto", "gp"] = "auto"
     acquisition: Literal["auto", "ei", "ehvi"] = "auto"
-    budget: Annotated[int, Field(ge=1, le=10_000)] = 100
-    batch_size: Annotated[int, Field(ge=1, le=100)] = 4
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=100)] = 4
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
     active_learning: ActiveLearning = Field(default_factory=ActiveLearning)
 
 
@@ -141,8 +149,8 @@ class Definition(Declared):
     """A whole campaign as declared by its user."""
 
     name: CampaignName
-    description: str | None = None
-    version: str = "1.0"
+    description: Remark | None = None
+    version: Annotated[str, Field(max_length=32, coerce_numbers_to_str=True)] = "1.0"
     parameters: Annotated[list[Parameter], Field(min_length=1, max_length=100)]
     objectives: Annotated[list[Objective], Field(min_length=1, max_length=5)]
     constraints: Annotated[list[Constraint], Field(max_length=20)] = Field(default_factory=list)
@@ -150,5 +158,5 @@ class Definition(Declared):
         default_factory=list
     )
     evaluator: EvaluatorChoice | None = None
-    candidates: str | None = None
+    candidates: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     optimizer: Optimizer = Field(default_factory=Optimizer)

@@ -5,31 +5,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
+from materia.mdl import yaml
 from materia.mdl.definition import Definition
-from materia.mdl.finding import Finding, as_error
+from materia.mdl.finding import Finding, Findings, as_error
+from materia.mdl.places import Path
+from materia.mdl.plain import Budget, TooMuchError, plain
+from materia.mdl.rules import judge
+from materia.mdl.shape import SECTIONS, examine
 
-__all__ = ["Finding", "check", "load"]
+__all__ = ["Finding", "Source", "check", "load"]
 
 Source = str | bytes | Mapping[str, Any]
+"""YAML or JSON text, or the data itself."""
+
+_LIMITS: Mapping[Path, int] = {
+    (key,): schema["maxItems"]
+    for key, schema in Definition.model_json_schema()["properties"].items()
+    if "maxItems" in schema
+}
 
 
 def check(source: Source) -> tuple[Definition | None, list[Finding]]:
-    """Return the definition, or None when it has errors, and all findings in order of lines."""
-    if isinstance(source, str | bytes):
-        try:
-            source = yaml.safe_load(source)
-        except yaml.YAMLError as error:
-            return None, [Finding("error", "", None, f"this is not valid YAML: {error}")]
+    """Return the definition and everything that is wrong or doubtful in it.
+
+    Cheap and safe for text of unknown origin: nothing is run, and size, depth and number of values
+    are limited before the text is taken apart.
+
+    Args:
+        source: Text (not the name of a file), or a mapping; a mapping has no lines.
+
+    Returns:
+        The definition, None when it has errors, and the findings in order of lines.
+    """
+    findings = Findings()
+    definition = None
     try:
-        return Definition.model_validate(source), []
-    except ValidationError as error:
-        return None, [
-            Finding("error", ".".join(map(str, item["loc"])), None, item["msg"])
-            for item in error.errors()
-        ]
+        if isinstance(source, str | bytes):
+            value = yaml.read(source, findings, _LIMITS)
+        else:
+            value = plain(source, findings, Budget(findings, _LIMITS))
+    except TooMuchError:
+        value = None
+    if value is not None or not findings.has_errors:
+        definition, data = examine(value, findings)
+        judge(data, findings)
+    return (None if findings.has_errors else definition), findings.in_order(SECTIONS)
 
 
 def load(source: Source) -> Definition:

@@ -1,0 +1,161 @@
+"""What the parts of a definition must satisfy together, checked for every part that is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from materia.mdl.constraint_rules import Names, judge_constraint, judge_outcome_constraint
+from materia.mdl.definition import Objective, Optimizer
+from materia.mdl.finding import Findings
+from materia.mdl.interval import Interval
+from materia.mdl.parameter_rules import judge_parameter
+from materia.mdl.places import Path, written
+from materia.mdl.shape import PARAMETER_KINDS
+
+MAX_OBJECTIVES = 2
+"""Objectives that can be optimised for now."""
+MAX_NAMES = 200
+"""Parameters and parts together."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def judge(data: Mapping[str, Any], findings: Findings) -> None:
+    """Note what is wrong between the parts of a definition, and inside each sound part.
+
+    Args:
+        data: The definition with repairs, as `materia.mdl.shape.examine` returns it.
+        findings: Receives what is wrong.
+    """
+    names = _names(data)
+    _judge_names(data, names, findings)
+    box: dict[str, Interval] = {}
+    for path, entry in _entries(data, "parameters"):
+        model = PARAMETER_KINDS.get(str(entry.get("type")))
+        parameter: Any = model and _valid(model, entry)
+        if parameter is not None:
+            box |= judge_parameter(parameter, path, findings)
+    for path, text in _expressions(data, "constraints"):
+        judge_constraint(text, names, box, path, findings)
+    for path, text in _expressions(data, "outcome_constraints"):
+        judge_outcome_constraint(text, names, path, findings)
+    _judge_objectives(data, findings)
+    optimizer = _valid(Optimizer, data.get("optimizer", {}))
+    if optimizer is not None:
+        _judge_optimizer(optimizer, len(names.objectives), findings)
+
+
+def _valid(model: type[Model], value: Any) -> Model | None:
+    """Return one part as its model, or None; its shape has been reported already."""
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _entries(data: Mapping[str, Any], *path: str | int) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the mappings of a list with their paths; anything else has been reported already."""
+    found: Any = data
+    for step in path:
+        found = found.get(step) if isinstance(step, str) else found[step]
+    for i, entry in enumerate(found if isinstance(found, list) else []):
+        if isinstance(entry, dict):
+            yield (*path, i), entry
+
+
+def _expressions(data: Mapping[str, Any], section: str) -> Iterator[tuple[Path, str]]:
+    for path, entry in _entries(data, section):
+        text = entry.get("expression")
+        if isinstance(text, str) and text:
+            yield (*path, "expression"), text
+
+
+def _named(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield every declared name with the path of what carries it."""
+    for section in ("parameters", "objectives"):
+        for path, entry in _entries(data, section):
+            if isinstance(entry.get("name"), str):
+                yield path, entry["name"]
+            if section == "parameters":
+                for inner, part in _entries(data, *path, "parts"):
+                    if isinstance(part.get("name"), str):
+                        yield inner, part["name"]
+
+
+def _names(data: Mapping[str, Any]) -> Names:
+    names = Names()
+    for path, name in _named(data):
+        entry = data[str(path[0])][path[1]]
+        if path[0] == "objectives":
+            names.objectives.append(name)
+        elif len(path) > 2 or entry.get("type") not in ("categorical", "composition"):
+            names.numbers.append(name)
+        elif entry["type"] == "categorical":
+            names.categories.append(name)
+        else:
+            parts = [part.get("name") for _, part in _entries(data, *path, "parts")]
+            names.groups[name] = [part for part in parts if isinstance(part, str)]
+    return names
+
+
+def _judge_names(data: Mapping[str, Any], names: Names, findings: Findings) -> None:
+    first: dict[str, Path] = {}
+    for path, name in _named(data):
+        if name not in first:
+            first[name] = path
+            continue
+        line = findings.root and findings.root.at((*first[name], "name")).line
+        where = written(first[name]) + (f" on line {line}" if line else "")
+        what = f"the name '{name[:64]}' is used twice, first by {where}"
+        fix = "parameters, parts and objectives need names of their own; rename one"
+        findings.error((*path, "name"), what, fix)
+    n_names = len(names.numbers) + len(names.categories)
+    if n_names > MAX_NAMES:
+        what = f"there are {n_names} parameters and parts together; at most {MAX_NAMES} are allowed"
+        findings.error(("parameters",), what, "leave out those that matter least")
+
+
+def _judge_objectives(data: Mapping[str, Any], findings: Findings) -> None:
+    entries = list(_entries(data, "objectives"))
+    if len(entries) > MAX_OBJECTIVES:
+        what = f"there are {len(entries)} objectives; at most two can be optimised for now"
+        fix = "keep the two that matter most and put limits on parameters under constraints"
+        findings.error(entries[MAX_OBJECTIVES][0], what, fix)
+    for path, entry in entries:
+        objective = _valid(Objective, entry)
+        if objective is None or objective.target is None:
+            continue
+        if objective.direction == "maximize":
+            what = "'target' asks to match a value and 'direction: maximize' to exceed it"
+            findings.error((*path, "direction"), what, "remove direction, or remove target")
+        if objective.reference_point == objective.target:
+            what = "the reference point equals the target, so no outcome can be better than it"
+            findings.warn(
+                (*path, "reference_point"), what, "move it to the worst value of interest"
+            )
+
+
+def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings) -> None:
+    budget = optimizer.budget
+    if optimizer.acquisition == "ei" and n_objectives > 1:
+        what = f"acquisition ei is for one objective, but there are {n_objectives}"
+        findings.error(("optimizer", "acquisition"), what, "write acquisition: ehvi, or auto")
+    if optimizer.acquisition == "ehvi" and n_objectives == 1:
+        what = "acquisition ehvi is for two objectives, but there is one"
+        findings.error(("optimizer", "acquisition"), what, "write acquisition: ei, or auto")
+    if optimizer.batch_size > budget and "batch_size" in optimizer.model_fields_set:
+        what = f"a batch of {optimizer.batch_size} is more than the budget of {budget}"
+        findings.warn(("optimizer", "batch_size"), what, f"lower it to at most {budget}")
+    learning = optimizer.active_learning
+    if learning.initial_samples is not None and learning.initial_samples > budget:
+        what = f"{learning.initial_samples} initial samples are more than the budget of {budget}"
+        fix = f"lower initial_samples below {budget} or raise optimizer.budget"
+        findings.error(("optimizer", "active_learning", "initial_samples"), what, fix)
+    has_threshold = learning.convergence_threshold != type(learning)().convergence_threshold
+    if has_threshold and learning.convergence_patience is None:
+        here = ("optimizer", "active_learning", "convergence_threshold")
+        what = "the threshold has no effect without convergence_patience"
+        findings.warn(here, what, "add convergence_patience: 5, for example")
