@@ -16,10 +16,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from materia.errors import DefinitionError, MissingExtraError
-from materia.evaluators.base import Evaluation, Evaluator, Options, did_you_mean, error_at
+from materia.evaluators.base import Evaluation, Evaluator, Options, error_at
 from materia.evaluators.places import Places
 from materia.mdl.definition import Definition
 from materia.mdl.finding import Finding, as_error
+from materia.mdl.suggest import did_you_mean
 
 __all__ = ["REGISTRY", "Evaluation", "Evaluator", "build", "check", "pool_of", "seed_for"]
 
@@ -67,7 +68,7 @@ def build(
     if definition.evaluator is None:
         raise DefinitionError(
             "the definition names no evaluator",
-            f"add 'evaluator: {{type: ...}}', {did_you_mean('', sorted(REGISTRY))}",
+            f"add for example 'evaluator: {{type: manual}}', {did_you_mean('', sorted(REGISTRY))}",
             path="evaluator",
         )
     entry = REGISTRY.get(definition.evaluator.type)
@@ -148,7 +149,7 @@ def _option_findings(
         fix: str | None = None
         if detail["type"] == "extra_forbidden":
             message = f"evaluator '{evaluator_type}' has no option '{name}'"
-            fix = did_you_mean(name, allowed) if allowed else "it takes no options"
+            fix = did_you_mean(name, allowed)
         elif detail["type"] == "missing":
             message = f"evaluator '{evaluator_type}' needs the option '{name}'"
             fix = model.model_fields[name].description if name in model.model_fields else None

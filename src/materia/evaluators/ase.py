@@ -46,7 +46,6 @@ from materia.evaluators.base import (
     Evaluation,
     Evaluator,
     Options,
-    did_you_mean,
     error_at,
     inputs,
     warning_at,
@@ -54,6 +53,7 @@ from materia.evaluators.base import (
 from materia.evaluators.places import Places
 from materia.mdl.definition import Definition
 from materia.mdl.finding import Finding
+from materia.mdl.suggest import did_you_mean
 
 FloatArray = NDArray[np.float64]
 

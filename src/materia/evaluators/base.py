@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -123,12 +122,3 @@ def error_at(path: str, message: str, fix: str | None = None) -> Finding:
 def warning_at(path: str, message: str, fix: str | None = None) -> Finding:
     """Return a warning; the line is found by whoever holds the text."""
     return Finding("warning", path, None, message, fix)
-
-
-def did_you_mean(word: str, allowed: list[str]) -> str:
-    """Return a fix that names the nearest allowed word, or the first dozen of them."""
-    near = get_close_matches(word, allowed, n=1)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    shown = [name if name.isprintable() else repr(name) for name in allowed[:12]]
-    return f"one of: {', '.join(shown)}{', …' if len(allowed) > 12 else ''}"

@@ -24,7 +24,6 @@ from materia.evaluators.base import (
     Evaluator,
     Input,
     Options,
-    did_you_mean,
     error_at,
     inputs,
 )
@@ -32,15 +31,18 @@ from materia.evaluators.places import Places
 from materia.mdl.definition import Definition
 from materia.mdl.expression import Expression, parse
 from materia.mdl.finding import Finding
+from materia.mdl.suggest import did_you_mean
 
 Choice = str | bool | int | float
+Lookup = dict[str, dict[str, float]]
+"""Of one parameter, the number of each choice; choices are written as YAML does."""
 
 
 class ExpressionOptions(Options):
     """Formulas and lookups by name."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str | float | dict[str, dict[Choice, float]]] = Field(init=False)
+    __pydantic_extra__: dict[str, str | float | Lookup] = Field(init=False)
 
     @property
     def formulas(self) -> dict[str, str]:
@@ -49,7 +51,7 @@ class ExpressionOptions(Options):
         return {name: str(entry) for name, entry in entries if not isinstance(entry, dict)}
 
     @property
-    def lookups(self) -> dict[str, dict[str, dict[Choice, float]]]:
+    def lookups(self) -> dict[str, Lookup]:
         """Number of every choice, by lookup and parameter."""
         entries = (self.__pydantic_extra__ or {}).items()
         return {name: entry for name, entry in entries if isinstance(entry, dict)}
@@ -101,7 +103,7 @@ class ExpressionEvaluator(Evaluator):
         values = dict(params)
         for name, lookup in self.lookups.items():
             ((parameter, numbers),) = lookup.items()
-            values[name] = numbers[params[parameter]]
+            values[name] = numbers[_written(params[parameter])]
         outcomes = {}
         for name, formula in self.formulas.items():
             outcome = float(formula.evaluate(values))
@@ -141,7 +143,7 @@ def _formula_findings(
 
 
 def _lookup_findings(
-    name: str, lookup: dict[str, dict[Choice, float]], declared: dict[str, Input], taken: bool
+    name: str, lookup: Lookup, declared: dict[str, Input], taken: bool
 ) -> Iterator[Finding]:
     path = f"evaluator.options.{name}"
     if taken:
@@ -155,15 +157,19 @@ def _lookup_findings(
     categorical = [item.name for item in declared.values() if item.choices is not None]
     if parameter not in categorical:
         message = f"there is no categorical parameter '{parameter}'"
-        yield error_at(path, message, did_you_mean(parameter, categorical) if categorical else None)
+        yield error_at(path, message, did_you_mean(parameter, categorical))
         return
-    choices = declared[parameter].choices or ()
-    missing = [str(choice) for choice in choices if choice not in numbers]
+    choices = [_written(choice) for choice in declared[parameter].choices or ()]
+    missing = [choice for choice in choices if choice not in numbers]
     if missing:
         yield error_at(path, f"no number for {', '.join(missing)} of '{parameter}'")
-    unknown = [str(choice) for choice in numbers if choice not in choices]
+    unknown = [choice for choice in numbers if choice not in choices]
     if unknown:
-        fix = did_you_mean(unknown[0], [str(choice) for choice in choices])
+        fix = did_you_mean(unknown[0], choices)
         yield error_at(path, f"'{parameter}' has no choice {', '.join(unknown)}", fix)
     if not all(math.isfinite(number) for number in numbers.values()):
         yield error_at(path, "numbers of a lookup must be finite")
+
+
+def _written(choice: Choice) -> str:
+    return str(choice).lower() if isinstance(choice, bool) else str(choice)

@@ -15,7 +15,6 @@ from materia.evaluators.base import (
     Evaluator,
     Input,
     Options,
-    did_you_mean,
     error_at,
     inputs,
     warning_at,
@@ -24,6 +23,7 @@ from materia.evaluators.places import Places
 from materia.evaluators.problems import PROBLEMS, TestProblem
 from materia.mdl.definition import Definition
 from materia.mdl.finding import Finding
+from materia.mdl.suggest import did_you_mean
 
 __all__ = ["PROBLEMS", "FunctionEvaluator", "FunctionOptions", "TestProblem"]
 

@@ -24,7 +24,6 @@ from materia.evaluators.base import (
     Evaluator,
     Input,
     Options,
-    did_you_mean,
     error_at,
     inputs,
     warning_at,
@@ -33,6 +32,7 @@ from materia.evaluators.places import Places
 from materia.mdl.definition import Definition
 from materia.mdl.expression import parse
 from materia.mdl.finding import Finding
+from materia.mdl.suggest import did_you_mean
 
 MAX_BYTES = 64 * 2**20
 MAX_ROWS = 100_000

@@ -42,6 +42,19 @@ def test_each_objective_follows_its_formula_and_categories_their_lookup() -> Non
     assert evaluator.cheap
 
 
+def test_a_lookup_of_numbers_and_truth_values_names_them_as_text() -> None:
+    options = {**GOOD, "inertness": {"layers": {"1": 0.1, "2": 0.2, "4": 0.4}}}
+    evaluator = evaluators.build(definition(**options), data_roots=[])
+    outcomes = evaluator.evaluate({"thickness": 100.0, "layers": 4, "gas": "N2"}, seed=0).outcomes
+    assert outcomes["hardness"] == pytest.approx(12 + 10 * 0.4 - 16)
+    switch = {"name": "bias", "type": "categorical", "choices": [True, False]}
+    declared = definition(**{**GOOD, "inertness": {"bias": {"true": 3, "false": 0}}}).model_dump()
+    declared["parameters"].append(switch)
+    evaluator = evaluators.build(Definition.model_validate(declared), data_roots=[])
+    params = {"thickness": 100.0, "layers": 1, "gas": "N2", "bias": True}
+    assert evaluator.evaluate(params, seed=0).outcomes["hardness"] == pytest.approx(41)
+
+
 @pytest.mark.parametrize(
     ("formula", "thickness"),
     [("log(thickness)", 0.0), ("1 / thickness", 0.0), ("sqrt(thickness - 1)", 0.5)],

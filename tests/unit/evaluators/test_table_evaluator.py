@@ -139,7 +139,7 @@ def test_a_faulty_file_is_an_error_that_says_where(
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"t,n\xff\xfe\n", "not UTF-8"),
-        (b"\0", "one of: '\\x00'"),
+        (b"\0", "no column 't'"),
     ],
 )
 def test_a_file_that_is_no_table_is_an_error(tmp_path: Path, content: bytes, words: str) -> None:
