@@ -1,4 +1,12 @@
-"""What the user declares, as frozen models. No behaviour."""
+"""What the user declares: frozen models, the grammar of expressions, and validation in words.
+
+definition.py         the models; the shape of everything
+yaml.py, plain.py     text or Python objects to plain data, within limits, lines remembered
+shape.py, wording.py  plain data against the models, in words
+rules.py              what parts must satisfy together; *_rules.py what one part must satisfy
+expression.py         constraints and formulas: tokens.py, tree.py, arithmetic.py, interval.py
+validation.py         check and load: all of the above in one call
+"""
 
 from materia.mdl.definition import (
     ActiveLearning,
@@ -15,7 +23,8 @@ from materia.mdl.definition import (
     OutcomeConstraint,
     Parameter,
 )
-from materia.mdl.validation import Finding, check, load
+from materia.mdl.expression import Expression, parse
+from materia.mdl.validation import Finding, check, load, locate
 
 __all__ = [
     "ActiveLearning",
@@ -26,6 +35,7 @@ __all__ = [
     "ContinuousParameter",
     "Definition",
     "EvaluatorChoice",
+    "Expression",
     "Finding",
     "IntegerParameter",
     "Objective",
@@ -34,4 +44,6 @@ __all__ = [
     "Parameter",
     "check",
     "load",
+    "locate",
+    "parse",
 ]

@@ -23,6 +23,8 @@ class Names:
     groups: dict[str, list[str]] = field(default_factory=dict)
     """Parts of each composition."""
     objectives: list[str] = field(default_factory=list)
+    is_complete: bool = True
+    """Whether every entry of parameters and objectives has a name that could be read."""
 
 
 def judge_constraint(
@@ -38,7 +40,9 @@ def judge_constraint(
         return
     unknown = sorted(relation.names - set(names.numbers), key=relation.columns.__getitem__)
     for name in unknown:
-        findings.error(path, *_unknown_parameter(name, relation.columns[name], names))
+        is_known = name in (*names.categories, *names.groups, *names.objectives)
+        if names.is_complete or is_known:
+            findings.error(path, *_unknown_parameter(name, relation.columns[name], names))
     if not unknown:
         _judge_range(relation, box, path, findings)
 
@@ -54,6 +58,8 @@ def judge_outcome_constraint(text: str, names: Names, path: Path, findings: Find
     for name in sorted(relation.names - set(names.objectives), key=relation.columns.__getitem__):
         what = f"column {relation.columns[name]}: '{name}' is not one of the objectives"
         fix = did_you_mean(name, names.objectives)
+        if not names.is_complete:
+            continue
         if name in (*names.numbers, *names.categories, *names.groups):
             what, fix = f"{what} but a parameter", "move the constraint to constraints"
         elif "did you mean" not in fix:
@@ -111,10 +117,16 @@ def _judge_range(
     slack = EQUALITY_TOLERANCE * max(1.0, *map(abs, left), *map(abs, right))
     is_equation = relation.relation == "=="
     if left[0] - right[1] > slack or (is_equation and right[0] - left[1] > slack):
-        sides = [interval(relation.left, box), interval(relation.right, box)]
-        shown = " and the right one ".join(f"from {a:g} to {b:g}" for a, b in filter(None, sides))
-        what = f"the constraint can never hold: within the bounds the left side goes {shown}"
+        if relation.relation in (">=", ">"):
+            left, right = right, left
+        what = "the constraint can never hold: within the bounds of the parameters the left side "
+        what += f"{_range(left)} and the right side {_range(right)}"
         findings.error(path, what, "change the constraint or the bounds of its parameters")
     elif not is_equation and left[1] < right[0]:
         what = "the constraint always holds within the bounds, so it has no effect"
         findings.warn(path, what, "check the number, or remove the constraint")
+
+
+def _range(side: Interval) -> str:
+    lower, upper = side
+    return f"is {lower:g}" if lower == upper else f"lies between {lower:g} and {upper:g}"

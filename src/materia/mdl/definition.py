@@ -141,7 +141,7 @@ class Optimizer(Declared):
     acquisition: Literal["auto", "ei", "ehvi"] = "auto"
     budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
     batch_size: Annotated[int, Field(strict=True, ge=1, le=100)] = 4
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)] = 0
     active_learning: ActiveLearning = Field(default_factory=ActiveLearning)
 
 

@@ -10,6 +10,8 @@ Path = tuple[str | int, ...]
 
 _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
+_STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]")
+
 
 @dataclass(slots=True)
 class Place:
@@ -26,6 +28,11 @@ class Place:
                 break
             here = here.inside[step]
         return here
+
+
+def steps(text: str) -> Path:
+    """Return the path that `written` made this text of; keys that it quoted are not found again."""
+    return tuple(int(found[1]) if found[1] else found[0] for found in _STEP.findall(text))
 
 
 def written(path: Iterable[str | int]) -> str:

@@ -37,7 +37,9 @@ def judge(data: Mapping[str, Any], findings: Findings) -> None:
         model = PARAMETER_KINDS.get(str(entry.get("type")))
         parameter: Any = model and _valid(model, entry)
         if parameter is not None:
-            box |= judge_parameter(parameter, path, findings)
+            found = judge_parameter(parameter, path, findings)
+            # A name that is declared twice has no bounds that could be relied on.
+            box |= {n: bounds for n, bounds in found.items() if names.numbers.count(n) == 1}
     for path, text in _expressions(data, "constraints"):
         judge_constraint(text, names, box, path, findings)
     for path, text in _expressions(data, "outcome_constraints"):
@@ -77,16 +79,31 @@ def _named(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """Yield every declared name with the path of what carries it."""
     for section in ("parameters", "objectives"):
         for path, entry in _entries(data, section):
-            if isinstance(entry.get("name"), str):
+            if _is_named(entry):
                 yield path, entry["name"]
             if section == "parameters":
                 for inner, part in _entries(data, *path, "parts"):
-                    if isinstance(part.get("name"), str):
+                    if _is_named(part):
                         yield inner, part["name"]
+
+
+def _bearers(data: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield whatever should carry a name, None where a list is missing."""
+    for section in ("parameters", "objectives"):
+        entries = data.get(section)
+        for entry in entries if isinstance(entries, list) else [None]:
+            yield entry
+            parts = entry.get("parts", []) if isinstance(entry, dict) else []
+            yield from parts if isinstance(parts, list) else [None]
+
+
+def _is_named(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str)
 
 
 def _names(data: Mapping[str, Any]) -> Names:
     names = Names()
+    names.is_complete = all(_is_named(entry) for entry in _bearers(data))
     for path, name in _named(data):
         entry = data[str(path[0])][path[1]]
         if path[0] == "objectives":
@@ -119,12 +136,12 @@ def _judge_names(data: Mapping[str, Any], names: Names, findings: Findings) -> N
 
 
 def _judge_objectives(data: Mapping[str, Any], findings: Findings) -> None:
-    entries = list(_entries(data, "objectives"))
-    if len(entries) > MAX_OBJECTIVES:
+    entries = data.get("objectives")
+    if isinstance(entries, list) and len(entries) > MAX_OBJECTIVES:
         what = f"there are {len(entries)} objectives; at most two can be optimised for now"
-        fix = "keep the two that matter most and put limits on parameters under constraints"
-        findings.error(entries[MAX_OBJECTIVES][0], what, fix)
-    for path, entry in entries:
+        fix = "keep the two that matter most"
+        findings.error(("objectives", MAX_OBJECTIVES), what, fix)
+    for path, entry in _entries(data, "objectives"):
         objective = _valid(Objective, entry)
         if objective is None or objective.target is None:
             continue

@@ -47,6 +47,15 @@ _HOME: Mapping[str, Path] = {
 }
 """Keys that people put at the wrong level, and the section where they belong."""
 
+_BARE: Mapping[str, str] = {
+    "objectives": "name",
+    "parts": "name",
+    "constraints": "expression",
+    "outcome_constraints": "expression",
+    "evaluator": "type",
+}
+"""The key that a bare word stands for where a mapping should be."""
+
 _ROUNDS = 5  # a repair can reveal what stood behind it: a key, then a type, then a key of that type
 
 
@@ -155,6 +164,8 @@ def _repair(error: ErrorDetails, data: dict[str, Any], findings: Findings) -> bo
             return True
         case "union_tag_not_found":
             return _repair_kind(path, data, findings)
+        case "model_type" if isinstance(error["input"], str):
+            return _repair_entry(error, path, data, findings)
     return False
 
 
@@ -185,7 +196,7 @@ def _repair_key(path: Path, data: dict[str, Any], findings: Findings) -> None:
 def _repair_kind(path: Path, data: dict[str, Any], findings: Findings) -> bool:
     """Guess the kind of a parameter without `type` from its other keys."""
     holder = _at(data, path[:-1])
-    if "type" in holder:
+    if "type" in holder or findings.blames(path):
         return False
     for key in ("choices", "parts", "bounds"):
         kinds = [kind for kind, model in PARAMETER_KINDS.items() if key in model.model_fields]
@@ -194,7 +205,21 @@ def _repair_kind(path: Path, data: dict[str, Any], findings: Findings) -> bool:
             findings.error(path, "'type' is missing", fix)
             holder["type"] = kinds[0]
             return True
+    findings.error(path, "'type' is missing", f"add type: with one of {', '.join(PARAMETER_KINDS)}")
     return False
+
+
+def _repair_entry(
+    error: ErrorDetails, path: Path, data: dict[str, Any], findings: Findings
+) -> bool:
+    """Make a mapping of a bare word where the mapping needs little more than that word."""
+    section = path[-2] if isinstance(path[-1], int) else path[-1]
+    key = _BARE.get(str(section))
+    if key is None:
+        return False
+    findings.error(path, *in_words(error, path, {}))
+    _at(data, path[:-1])[path[-1]] = {key: error["input"]}
+    return True
 
 
 def _put(data: dict[str, Any], path: Path, value: Any, old: Path, findings: Findings) -> None:

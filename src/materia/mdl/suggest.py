@@ -53,7 +53,10 @@ def closest(word: str, allowed: Iterable[str]) -> str | None:
     for candidate in plain.values():
         if word.lower() in SYNONYMS.get(candidate, ()):
             return candidate
-    near = get_close_matches(_plain(word), plain, n=1, cutoff=0.7)
+    cutoff = (
+        0.5 if len(word) <= 2 else 0.7
+    )  # one of two letters may be wrong, as in chemical symbols
+    near = get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
     return plain[near[0]] if near else None
 
 

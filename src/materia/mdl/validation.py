@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from materia.mdl import yaml
 from materia.mdl.definition import Definition
 from materia.mdl.finding import Finding, Findings, as_error
-from materia.mdl.places import Path
+from materia.mdl.places import Path, steps
 from materia.mdl.plain import Budget, TooMuchError, plain
 from materia.mdl.rules import judge
 from materia.mdl.shape import SECTIONS, examine
 
-__all__ = ["Finding", "Source", "check", "load"]
+__all__ = ["Finding", "Source", "check", "load", "locate"]
 
 Source = str | bytes | Mapping[str, Any]
 """YAML or JSON text, or the data itself."""
@@ -39,13 +40,7 @@ def check(source: Source) -> tuple[Definition | None, list[Finding]]:
     """
     findings = Findings()
     definition = None
-    try:
-        if isinstance(source, str | bytes):
-            value = yaml.read(source, findings, _LIMITS)
-        else:
-            value = plain(source, findings, Budget(findings, _LIMITS))
-    except TooMuchError:
-        value = None
+    value = _read(source, findings)
     if value is not None or not findings.has_errors:
         definition, data = examine(value, findings)
         judge(data, findings)
@@ -62,3 +57,28 @@ def load(source: Source) -> Definition:
     if definition is None:
         raise as_error(findings)
     return definition
+
+
+def locate(findings: Sequence[Finding], source: Source) -> list[Finding]:
+    """Return findings that others made of a definition with the lines of the text it came from."""
+    reading = Findings()
+    _read(source, reading)
+    root = reading.root
+    if root is None:
+        return list(findings)
+    return [
+        replace(finding, line=root.at(steps(finding.path)).line)
+        if finding.line is None
+        else finding
+        for finding in findings
+    ]
+
+
+def _read(source: Source, findings: Findings) -> Any:
+    """Return plain data, or None with an error noted; None without one is an empty definition."""
+    try:
+        if isinstance(source, str | bytes):
+            return yaml.read(source, findings, _LIMITS)
+        return plain(source, findings, Budget(findings, _LIMITS))
+    except TooMuchError:
+        return None

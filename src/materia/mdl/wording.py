@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -86,7 +87,7 @@ def in_words(error: ErrorDetails, path: Path, schema: Mapping[str, Any]) -> tupl
             "for example", "add, for example,"
         )
     if value is None and not kind.startswith("union"):
-        return f"'{key}' is empty", example or "write a value or remove the key"
+        return f"{_subject(path, key)} is empty", example or "write a value or remove the key"
     if "choices" in path and isinstance(path[-1], int):
         what = "must be text of at most 256 characters, a number, true or false"
         return f"a choice {what}, not {shown(value)}", "write one value for each choice"
@@ -97,9 +98,6 @@ def in_words(error: ErrorDetails, path: Path, schema: Mapping[str, Any]) -> tupl
         given = error["ctx"]["tag"] if kind == "union_tag_invalid" else value
         what = f"must be one of {', '.join(allowed)}, not {shown(given)}"
         return f"'{_last(path, 'type')}' {what}", did_you_mean(str(given), allowed)
-    if kind == "union_tag_not_found":
-        allowed = choices_of(error)
-        return "'type' is missing", f"add type: with one of {', '.join(allowed)}"
     if kind in ("too_short", "too_long"):
         return _length(kind, value, key, schema, example)
     if kind in ("string_too_short", "string_too_long"):
@@ -116,7 +114,10 @@ def in_words(error: ErrorDetails, path: Path, schema: Mapping[str, Any]) -> tupl
         )
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         limits = _limits(schema) or f" {_WORDS[kind]} {next(iter(error['ctx'].values()))}"
-        return f"{_subject(path, key)} must be{limits}, not {shown(value)}", "change the value"
+        return (
+            f"{_subject(path, key)} must be{limits}, not {shown(value)}",
+            "write a number in that range",
+        )
     return f"{_subject(path, key)} is not allowed here: {shown(value)}", example
 
 
@@ -215,7 +216,7 @@ def _retype(value: Any, kind: str, key: str, example: str | None) -> str | None:
         number, rest = found.group(1).replace(",", "."), found.group(2).strip()
         return f"write {number} without quotes" if not rest else f"write {number} without '{rest}'"
     if kind.startswith("int") and isinstance(value, float):
-        return f"write {round(value)}"
+        return f"write {math.floor(value)} or {math.ceil(value)}"
     if kind.startswith("bool"):
         return "write true or false"
     if kind.startswith("list") and isinstance(value, dict):
