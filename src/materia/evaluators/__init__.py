@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from materia.errors import DefinitionError, MissingExtraError
+from materia.errors import DefinitionError, InfeasibleError, MateriaError, MissingExtraError
 from materia.evaluators.base import Evaluation, Evaluator, Options, error_at
 from materia.evaluators.places import Places
 from materia.mdl.definition import Definition
@@ -106,27 +106,41 @@ def check(
     definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
 ) -> list[Finding]:
     """Return every finding on the chosen evaluator; arguments as for `build`."""
+    places = Places.of(data_roots, base_dir)
+    return [*_candidate_findings(definition, places), *_evaluator_findings(definition, places)]
+
+
+def _candidate_findings(definition: Definition, places: Places) -> list[Finding]:
+    if definition.candidates is None:
+        return []
+    from materia.evaluators.table import read_candidates
+
+    try:
+        read_candidates(definition, places)
+    except InfeasibleError:
+        return []  # the search space itself is at fault, and reported as such
+    except MateriaError as error:
+        return [error_at("candidates", error.message, error.hint)]
+    return []
+
+
+def _evaluator_findings(definition: Definition, places: Places) -> list[Finding]:
     choice = definition.evaluator
     if choice is None:
         return []
     entry = REGISTRY.get(choice.type)
     if entry is None:
-        return [
-            error_at(
-                "evaluator.type",
-                f"there is no evaluator '{choice.type}'",
-                did_you_mean(choice.type, sorted(REGISTRY)),
-            )
-        ]
+        message = f"there is no evaluator '{choice.type}'"
+        return [error_at("evaluator.type", message, did_you_mean(choice.type, sorted(REGISTRY)))]
     if _is_missing(entry):
         error = MissingExtraError(str(entry.extra), f"evaluator '{choice.type}'")
         return [error_at("evaluator.type", error.message, error.hint)]
     kind = _load(entry)
     try:
         options = kind.options_model.model_validate(choice.options)
-    except ValidationError as error:
-        return _option_findings(error, kind.options_model, choice.type)
-    return kind.findings(definition, options, Places.of(data_roots, base_dir))
+    except ValidationError as invalid:
+        return _option_findings(invalid, kind.options_model, choice.type)
+    return kind.findings(definition, options, places)
 
 
 def _is_missing(entry: Entry) -> bool:

@@ -1,0 +1,75 @@
+"""Everything that can be said about a definition before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from materia.errors import InfeasibleError
+from materia.mdl.definition import Definition
+from materia.mdl.finding import Finding, as_error
+from materia.mdl.validation import Source, check, locate
+
+FEW = 1e-3
+"""Below this feasible share of the search space a warning is given."""
+
+
+def validate(
+    source: Source, *, data_roots: Sequence[Path], base_dir: Path | None = None
+) -> tuple[Definition | None, list[Finding]]:
+    """Return the definition, None when it has errors, and all findings in order of lines.
+
+    Args:
+        source: YAML or JSON text, or the data itself.
+        data_roots: Folders below which the definition may name files.
+        base_dir: Folder that relative paths start from; the first data root if None.
+    """
+    from materia import evaluators
+
+    definition, findings = check(source)
+    if definition is None:
+        return None, findings
+    places = {"data_roots": data_roots, "base_dir": base_dir}
+    found = [*_space_findings(definition), *evaluators.check(definition, **places)]
+    findings = sorted([*findings, *locate(found, source)], key=lambda finding: finding.line or 0)
+    has_errors = any(finding.level == "error" for finding in findings)
+    return (None if has_errors else definition), findings
+
+
+def require(
+    source: Source, *, data_roots: Sequence[Path], base_dir: Path | None = None
+) -> Definition:
+    """Return the definition; arguments as for `validate`.
+
+    Raises:
+        DefinitionError: It has errors; `findings` holds all of them, warnings included.
+    """
+    definition, findings = validate(source, data_roots=data_roots, base_dir=base_dir)
+    if definition is None:
+        raise as_error(findings)
+    return definition
+
+
+def _space_findings(definition: Definition) -> list[Finding]:
+    """Check that something satisfies the constraints, by quasi-random points."""
+    from materia.engine.sampling import feasible_fraction
+
+    n_points = 4096
+    try:
+        fraction = feasible_fraction(definition, n_points)
+    except InfeasibleError as error:
+        path = error.path or ("constraints" if definition.constraints else "parameters")
+        return [Finding("error", path, None, error.message, error.hint)]
+    # Rows of a table are counted by whoever reads it.
+    if fraction >= FEW or definition.candidates is not None:
+        return []
+    share = f"{fraction:.2g}" if fraction > 0 else f"less than {1 / n_points:.1g}"
+    return [
+        Finding(
+            "warning",
+            "constraints" if definition.constraints else "parameters",
+            None,
+            f"only {share} of the search space satisfies everything",
+            "narrow the bounds to where the constraints hold; equations need a composition",
+        )
+    ]
