@@ -1,0 +1,53 @@
+"""`materia status`: is a stack running on a data folder, and where is it?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from materia.log import redact
+from materia.stack import state
+from materia.stack.environment import read_settings
+
+
+def status(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="folder given to `materia up` [default: materia-data]")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one JSON object, secrets included, for scripts")
+    ] = False,
+) -> None:
+    """Show where a stack listens and how its processes are; exit status 1 when none runs."""
+    found = state.look(read_settings(data_dir=data_dir).data_dir)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    if not found["running"]:
+        raise typer.Exit(1)
+
+
+def _print(found: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    if not found["running"]:
+        console.print(
+            f"no stack runs on {found['data_dir']}; start one with `materia up`,"
+            " or name another folder with --data-dir",
+            markup=False,
+        )
+        return
+    console.print("ready" if found["ready"] else "not ready yet")
+    for key in state.KEYS[1:]:
+        console.print(f"{key:16}{redact({key: found[key]})[key]}", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("process", "state", "pid", "restarts"):
+        table.add_column(column)
+    for process in found["processes"]:
+        table.add_row(*(str(process[k] or "") for k in ("name", "state", "pid", "restarts")))
+    console.print(table)

@@ -1,0 +1,169 @@
+"""Bring the whole stack up on a data folder and keep it up until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from materia import log
+from materia.errors import ConflictError, TransientError
+from materia.settings import Settings
+from materia.stack import orphans, processes, state
+from materia.stack.environment import absolute_places, environment, with_db
+from materia.stack.folder import DataFolder, write_private
+from materia.stack.processes import EmbeddedRedis
+from materia.stack.redis import configuration
+from materia.stack.supervisor import Supervisor
+
+logger = log.logger(__name__)
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(
+    settings: Settings,
+    *,
+    n_workers: int,
+    on_change: Callable[[Settings, Supervisor], None],
+) -> None:
+    """Run the stack in the foreground; nothing of it is left when this returns.
+
+    Args:
+        settings: As the user gave them; what the folder decides is filled in.
+        n_workers: Pool size of the general worker.
+        on_change: Called with the decided settings whenever anything changed.
+
+    Raises:
+        MateriaError: When the folder or a port cannot be had or a process does not start.
+    """
+    os.umask(0o077)
+    settings = settings.model_copy(update=absolute_places(settings))
+    folder = DataFolder(settings.data_dir)
+    folder.prepare()
+    if settings.database.startswith("sqlite"):
+        folder.refuse_network()
+    lock = folder.lock()
+    try:
+        _run_locked(settings, folder, n_workers, on_change)
+    finally:
+        os.close(lock)
+
+
+def _run_locked(
+    settings: Settings,
+    folder: DataFolder,
+    n_workers: int,
+    on_change: Callable[[Settings, Supervisor], None],
+) -> None:
+    before = state.last(folder)
+    if "stack_id" in before:
+        # Where children do not die with their parent by themselves, or escaped into another group.
+        orphans.end(str(before["stack_id"]))
+    require_free_port(settings.api_host, settings.api_port)
+    redis = None if "broker_url" in settings.model_fields_set else _embedded_redis(folder, before)
+    settings = settings.model_copy(update=_decided(settings, folder, redis))
+    stack_id = os.urandom(8).hex()
+    specs = processes.table(
+        settings,
+        folder,
+        env=environment(settings, stack_id),
+        redis=redis,
+        n_workers=n_workers,
+    )
+
+    def changed(supervisor: Supervisor) -> None:
+        try:
+            state.write(settings, supervisor, stack_id=stack_id, pid=os.getpid())
+        except OSError as error:
+            # A full disk must not stop what still works.
+            logger.warning("state_not_written", reason=str(error))
+        on_change(settings, supervisor)
+
+    supervisor = Supervisor(specs, logs=folder.logs, folder=folder.run, on_change=changed)
+    changed(supervisor)
+    try:
+        asyncio.run(_until_stopped(supervisor))
+    finally:
+        orphans.end(stack_id)
+
+
+async def _until_stopped(supervisor: Supervisor) -> None:
+    stop = asyncio.Event()
+
+    def ask() -> None:
+        if stop.is_set():
+            supervisor.hurry()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        # Under nohup a hang-up stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, ask)
+    await supervisor.run(stop)
+
+
+def _decided(settings: Settings, folder: DataFolder, redis: EmbeddedRedis | None) -> dict[str, Any]:
+    """Return the settings that the folder decides: its own key, its own Redis."""
+    values: dict[str, Any] = {}
+    if settings.api_key is None:
+        values["api_key"] = SecretStr(folder.secret("api_key"))
+    if redis:
+        values["broker_url"] = redis.url(0)
+    if "result_backend" not in settings.model_fields_set:
+        values["result_backend"] = with_db(values.get("broker_url", settings.broker_url), 1)
+    return values
+
+
+def _embedded_redis(folder: DataFolder, before: dict[str, Any]) -> EmbeddedRedis:
+    """Write the configuration of the embedded Redis; the port of last time when it is free."""
+    last_port = urlsplit(str(before.get("broker_url") or "")).port
+    port = last_port if last_port and is_free("127.0.0.1", last_port) else any_port()
+    redis = EmbeddedRedis(port, folder.secret("redis_password"))
+    text = configuration(folder.redis, redis.port, redis.password)
+    write_private(folder.redis / "redis.conf", text)
+    return redis
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether a server could listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As servers do: connections of a server that has just stopped do not block the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise `ConflictError` when somebody listens on the API's port.
+
+    Raises:
+        TransientError: When the address is not one of this machine.
+    """
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise TransientError(f"the host {host!r} is unknown: {error}", "see --host") from error
+    if not is_free(host, port):
+        raise ConflictError(
+            f"port {port} of {host} is taken by another program",
+            f"choose another one, such as --port {port + 1}",
+        )
+
+
+def any_port() -> int:
+    """Return a port of this machine that is free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
