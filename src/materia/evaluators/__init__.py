@@ -96,7 +96,7 @@ def pool_of(
         # Loaded here so that a definition without candidates costs no numerics of the engine.
         from materia.evaluators.table import read_candidates
 
-        return read_candidates(definition, Places.of(data_roots, base_dir))
+        return read_candidates(definition, Places.of(data_roots, base_dir)).rows
     if definition.evaluator is None:
         return None
     return build(definition, data_roots=data_roots, base_dir=base_dir).pool()
@@ -113,15 +113,15 @@ def check(
 def _candidate_findings(definition: Definition, places: Places) -> list[Finding]:
     if definition.candidates is None:
         return []
-    from materia.evaluators.table import read_candidates
+    from materia.evaluators.table import left_out_findings, read_candidates
 
     try:
-        read_candidates(definition, places)
+        table = read_candidates(definition, places)
     except InfeasibleError:
         return []  # the search space itself is at fault, and reported as such
     except MateriaError as error:
         return [error_at("candidates", error.message, error.hint)]
-    return []
+    return left_out_findings("candidates", definition.candidates, table)
 
 
 def _evaluator_findings(definition: Definition, places: Places) -> list[Finding]:

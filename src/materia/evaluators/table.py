@@ -106,13 +106,7 @@ class TableEvaluator(Evaluator):
             return findings  # the search space itself is at fault, and reported as such
         except MateriaError as error:
             return [*findings, error_at(path, error.message, error.hint)]
-        if table.n_left_out:
-            message = (
-                f"{table.n_left_out} rows of '{options.file}' will not be asked: "
-                f"{'; '.join(table.left_out)}"
-            )
-            findings.append(warning_at(path, message, "widen the search space to include them"))
-        return findings
+        return [*findings, *left_out_findings(path, options.file, table)]
 
     def evaluate(self, params: Mapping[str, Any], *, seed: int) -> Evaluation:
         """Return the mean over the replicates; deterministic, the seed is not used.
@@ -140,7 +134,17 @@ class TableEvaluator(Evaluator):
         return tuple(params.get(name) for name in self._names)
 
 
-def read_candidates(definition: Definition, places: Places) -> list[Params]:
+def left_out_findings(path: str, file: str, table: Table) -> list[Finding]:
+    """Return a warning when rows of the file will never be asked."""
+    if not table.n_left_out:
+        return []
+    more = ", …" if table.n_left_out > len(table.left_out) else ""
+    message = f"{table.n_left_out} rows of '{file}' will not be asked"
+    fix = "widen the search space to include them"
+    return [warning_at(path, f"{message}: {'; '.join(table.left_out)}{more}", fix)]
+
+
+def read_candidates(definition: Definition, places: Places) -> Table:
     """Return the rows of the file that `candidates` names; its headings are the parameters.
 
     Raises:
@@ -149,7 +153,7 @@ def read_candidates(definition: Definition, places: Places) -> list[Params]:
     assert definition.candidates is not None
     path = places.find(definition.candidates)
     headings = {item.name: item.name for item in inputs(definition)}
-    return _read(definition, path, headings, [], ",").rows
+    return _read(definition, path, headings, [], ",")
 
 
 def read_table(definition: Definition, options: TableOptions, places: Places) -> Table:

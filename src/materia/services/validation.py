@@ -29,8 +29,8 @@ def validate(
     definition, findings = check(source)
     if definition is None:
         return None, findings
-    places = {"data_roots": data_roots, "base_dir": base_dir}
-    found = [*_space_findings(definition), *evaluators.check(definition, **places)]
+    found = _space_findings(definition)
+    found += evaluators.check(definition, data_roots=data_roots, base_dir=base_dir)
     findings = sorted([*findings, *locate(found, source)], key=lambda finding: finding.line or 0)
     has_errors = any(finding.level == "error" for finding in findings)
     return (None if has_errors else definition), findings
