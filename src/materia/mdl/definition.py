@@ -79,7 +79,7 @@ class CompositionParameter(Declared):
     name: Name
     type: Literal["composition"] = "composition"
     parts: Annotated[list[CompositionPart], Field(min_length=2, max_length=100)]
-    total: Positive = 1.0
+    total: Annotated[float, Field(strict=True, ge=1e-6, le=1e9)] = 1.0
     step: Positive | None = None
     max_nonzero: Annotated[int, Field(strict=True, ge=1)] | None = None
     unit: Unit | None = None

@@ -106,11 +106,15 @@ def _judge_composition(
     bounds = [(lower, min(upper, total)) for lower, upper in bounds]
     if not _judge_sums(parameter, bounds, path, findings):
         return {}
-    lowest, highest = sum(b[0] for b in bounds), sum(b[1] for b in bounds)
-    return {
-        part.name: (max(lower, total - (highest - upper)), min(upper, total - (lowest - lower)))
-        for part, (lower, upper) in zip(parameter.parts, bounds, strict=True)
-    }
+    lowest, highest = math.fsum(b[0] for b in bounds), math.fsum(b[1] for b in bounds)
+    reachable = [
+        (max(lower, total - (highest - upper)), min(upper, total - (lowest - lower)))
+        for lower, upper in bounds
+    ]
+    if all(upper - lower <= CLOSURE * max(1.0, total) for lower, upper in reachable):
+        what = f"the bounds leave only one composition that sums to {total:g}"
+        findings.error((*path, "parts"), what, "widen the bounds of some parts")
+    return {part.name: pair for part, pair in zip(parameter.parts, reachable, strict=True)}
 
 
 def _judge_part(pair: Interval, total: float, here: Path, findings: Findings) -> bool:
@@ -188,13 +192,7 @@ def _judge_sums(
         what = f"the upper bounds of the parts sum to {highest:g}{on_steps}, less than the total"
         findings.error(here, f"{what} of {total:g}", "raise some upper bounds or lower total")
         return False
-    if not _judge_sparsity(parameter, bounds, path, findings):
-        return False
-    if max(highest - total, 0) <= slack or total - lowest <= slack:
-        what = f"the bounds leave only one composition that sums to {total:g}"
-        findings.error(here, what, "widen some bounds")
-        return False
-    return True
+    return _judge_sparsity(parameter, bounds, path, findings)
 
 
 def _judge_sparsity(

@@ -241,8 +241,9 @@ def _note_syntax(error: yaml.YAMLError, content: str, findings: Findings) -> Non
     lines = content.splitlines()
     mark = getattr(error, "problem_mark", None)
     opening = getattr(error, "context_mark", None)
-    if mark is None or (mark.line >= len(lines) and opening is not None):
-        mark = opening  # at the end of the text, what was left open tells more
+    is_left_open = "expected ',' or" in problem or (mark and mark.line >= len(lines))
+    if opening is not None and (mark is None or is_left_open):
+        mark = opening  # where the bracket or quote stands that was left open
     if mark is None:
         line, where = content.count("\n", 0, getattr(error, "position", 0)) + 1, ""
     else:
@@ -268,7 +269,7 @@ def _in_words(problem: str, written: str) -> tuple[str, str]:
             "align the keys of one mapping and the '-' of one list",
         )
     if "expected ',' or" in problem:
-        return "a bracket is not closed or a comma is missing", "close every [ and {"
+        return "this bracket is not closed, or a comma is missing in it", "close every [ and {"
     if "special characters are not allowed" in problem or "control characters" in problem:
         return "it contains a control character", "save it as plain text in UTF-8"
     if "cannot start any token" in problem:
