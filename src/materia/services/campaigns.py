@@ -13,6 +13,7 @@ from materia.events.models import EventType
 from materia.mdl import Definition
 from materia.services import campaign_life as life
 from materia.services import submission, validation
+from materia.services.idempotency import Once
 from materia.services.submission import NewJob
 from materia.services.work import unit_of_work
 from materia.store import campaigns as campaign_rows
@@ -47,19 +48,30 @@ def define(source: str | bytes | Mapping[str, Any], base_dir: Path | None = None
 
 
 def run(
-    source: str | bytes | Mapping[str, Any], *, requested_by: str | None = None
+    source: str | bytes | Mapping[str, Any],
+    *,
+    requested_by: str | None = None,
+    once: Once | None = None,
 ) -> dict[str, str]:
     """Create a campaign and start it.
+
+    Args:
+        once: A request that starts one campaign, however often it comes.
 
     Returns:
         ``campaign_id`` and ``task_id``; the latter's job ends with the campaign.
     """
     from materia import evaluators
 
+    if once is not None and (known := once.known_answer()) is not None:
+        return known
     definition = define(source)
     evaluator = evaluators.build(definition, data_roots=settings.current().allowed_roots)
     campaign_id, task_id = str(uuid.uuid4()), str(uuid.uuid4())
+    answer = {"campaign_id": campaign_id, "task_id": task_id}
     with unit_of_work() as work:
+        if once is not None and (known := once.keep(work, answer)) is not None:
+            return known
         now = work.database.now()
         row = {
             "id": campaign_id,
@@ -92,7 +104,7 @@ def run(
             )
         campaign_rows.add_iteration(work.database, work.connection, campaign_id, 0)
         life.add_step(work, campaign_id, 0, life.PROPOSE, {"iteration": 0})
-    return {"campaign_id": campaign_id, "task_id": task_id}
+    return answer
 
 
 def get(campaign_id: str) -> Row:

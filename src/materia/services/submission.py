@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from materia.broker import app as broker
-from materia.errors import StateError
+from materia.errors import NotFoundError, StateError
+from materia.services.idempotency import Once
 from materia.services.work import Work, unit_of_work
 from materia.store import jobs as job_rows
 from materia.store.jobs import JobState, Row
@@ -91,9 +92,20 @@ def add(work: Work, new: Sequence[NewJob]) -> list[Row]:
     return rows
 
 
-def submit(new: NewJob) -> Row:
-    """Insert a job and send its message; a known idempotency key returns the job it has."""
+def submit(new: NewJob, *, once: Once | None = None) -> Row:
+    """Insert a job and send its message; a known idempotency key returns the job it has.
+
+    Args:
+        once: A request that makes one job, however often it comes.
+    """
+    if once is not None:
+        new = replace(new, id=new.id or str(uuid.uuid4()))
     with unit_of_work() as work:
+        if once is not None and (known := once.keep(work, {"job_id": new.id})) is not None:
+            first = job_rows.get(work.connection, known["job_id"])
+            if first is None:
+                raise NotFoundError(f"the job {known['job_id']!r} of this request was deleted")
+            return first
         rows = add(work, [new])
         if not rows and new.idempotency_key:
             known = job_rows.by_key(work.connection, new.idempotency_key)

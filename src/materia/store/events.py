@@ -9,6 +9,8 @@ from sqlalchemy import Connection, func, insert, select
 
 from materia.store.tables import events
 
+TOPICS_AT_ONCE = 500
+
 # Built once, for it runs with every change of every job.
 _INSERT = insert(events)
 
@@ -48,3 +50,17 @@ def newest_numbers(connection: Connection, since: float, limit: int) -> dict[str
         .limit(limit)
     )
     return dict(connection.execute(query).tuples().all())
+
+
+def last_numbers(connection: Connection, topics: Sequence[str]) -> dict[str, int]:
+    """Return the last number of each of these topics that has events."""
+    found: dict[str, int] = {}
+    # In slices: databases bound how many values a statement takes.
+    for start in range(0, len(topics), TOPICS_AT_ONCE):
+        query = (
+            select(events.c.topic, func.max(events.c.number))
+            .where(events.c.topic.in_(topics[start : start + TOPICS_AT_ONCE]))
+            .group_by(events.c.topic)
+        )
+        found.update(connection.execute(query).tuples().all())
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_, update
+from sqlalchemy import Connection, or_, select, update
 
 from materia.store.database import Database
 from materia.store.tables import leases
@@ -23,8 +23,9 @@ def acquire(
         database.insert(leases)
         .values(name=name, holder=holder, until=now + lease_s)
         .on_conflict_do_nothing()
-    ).rowcount
-    return bool(added)
+        .returning(leases.c.name)
+    ).first()
+    return added is not None
 
 
 def release(connection: Connection, name: str, holder: str) -> None:
@@ -32,3 +33,9 @@ def release(connection: Connection, name: str, holder: str) -> None:
     connection.execute(
         update(leases).where(leases.c.name == name, leases.c.holder == holder).values(until=0.0)
     )
+
+
+def is_held(database: Database, connection: Connection, name: str) -> bool:
+    """Tell whether anybody holds a lease at present."""
+    query = select(leases.c.name).where(leases.c.name == name, leases.c.until > database.now())
+    return connection.execute(query).first() is not None

@@ -1,0 +1,68 @@
+"""Whether this installation can take work and get it done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from materia import settings
+from materia.errors import TransientError
+from materia.services.dispatch import LEADER
+from materia.store import jobs as job_rows
+from materia.store import leases
+from materia.store.database import database
+
+TIMEOUT_S = 2.0
+
+
+def checks() -> dict[str, str | None]:
+    """Return what is wrong with each part that work depends on; None for a healthy one."""
+    parts: dict[str, Callable[[], str | None]] = {
+        "database": _database,
+        "broker": _broker,
+        "scheduler": _scheduler,
+    }
+    return {name: _answer_of(check) for name, check in parts.items()}
+
+
+def _answer_of(check: Callable[[], str | None]) -> str | None:
+    try:
+        return check()
+    except TransientError as error:
+        return error.message
+    except redis.RedisError as error:
+        return f"Redis did not answer: {error}"
+
+
+def _database() -> str | None:
+    with database().read() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM jobs WHERE 1 = 0")
+    return None
+
+
+def _broker() -> str | None:
+    url = settings.current().broker_url
+    with redis.Redis.from_url(
+        url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    ) as client:
+        client.ping()
+    return None
+
+
+def _scheduler() -> str | None:
+    with database().read() as connection:
+        led = leases.is_held(database(), connection, LEADER)
+    return None if led else "no scheduler runs: start `celery -A materia.tasks beat`"
+
+
+def queues() -> list[dict[str, Any]]:
+    """Return how many jobs wait and run in each queue."""
+    with database().read() as connection:
+        counts = job_rows.counts(connection)
+    found = {name: {"queue": name, "waiting": 0, "running": 0} for name in settings.QUEUES}
+    for queue, state, n in counts:
+        line = found.setdefault(queue, {"queue": queue, "waiting": 0, "running": 0})
+        line["waiting" if state in job_rows.WAITING else "running"] += n  # type: ignore[operator]
+    return list(found.values())
