@@ -241,7 +241,7 @@ def _note_syntax(error: yaml.YAMLError, content: str, findings: Findings) -> Non
     lines = content.splitlines()
     mark = getattr(error, "problem_mark", None)
     opening = getattr(error, "context_mark", None)
-    is_left_open = "expected ',' or" in problem or (mark and mark.line >= len(lines))
+    is_left_open = "expected ',' or" in problem or "end of stream" in problem
     if opening is not None and (mark is None or is_left_open):
         mark = opening  # where the bracket or quote stands that was left open
     if mark is None:
@@ -270,6 +270,8 @@ def _in_words(problem: str, written: str) -> tuple[str, str]:
         )
     if "expected ',' or" in problem:
         return "this bracket is not closed, or a comma is missing in it", "close every [ and {"
+    if "end of stream" in problem:
+        return "this quote is never closed", "close it with the same quote"
     if "special characters are not allowed" in problem or "control characters" in problem:
         return "it contains a control character", "save it as plain text in UTF-8"
     if "cannot start any token" in problem:

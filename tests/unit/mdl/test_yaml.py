@@ -260,7 +260,7 @@ def test_many_values_in_a_small_text_are_refused_by_their_number() -> None:
         ("a:\n  - 1\n - 2", 3, "indentation does not fit", "align"),
         ("a:\n\t- 1", 2, "a tab is used for indentation", "spaces"),
         ("a: @b", 1, "a character that has a meaning in YAML", "quotes"),
-        ("a: 1\nb: 'c\n d", 2, "", "quotes"),
+        ("a: 1\nb: 'c\n d", 2, "this quote is never closed", "same quote"),
         ("a: \x00", 1, "a control character", "plain text"),
         ("a: 1\nb: \x1b[31m", 2, "a control character", "plain text"),
         ("- a\nb: 1", 2, "", "indentation"),
