@@ -37,6 +37,19 @@ def cancel(job_id: str, reason: str = "cancelled by its user") -> Row:
     return get(job_id)
 
 
+def revoke(arrived: NewJob | None, job_id: str, reason: str) -> None:
+    """Record that Celery dropped a message on somebody's order.
+
+    Args:
+        arrived: The job that the message would have become, when it came from a plain client.
+    """
+    with unit_of_work() as work:
+        if arrived is not None:
+            for row in job_rows.add(work.database, work.connection, [arrived.row()]):
+                work.job_event(row)
+    cancel(job_id, reason)
+
+
 def retry(job_id: str) -> Row:
     """Submit the task and arguments of a failed job as a new one; final states never change."""
     row = get(job_id)

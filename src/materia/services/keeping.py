@@ -51,7 +51,7 @@ class Keeper:
                 job_rows.renew(database(), connection, self.boot, pids, lease_s)
         for row in rows:
             if row["pid"] not in alive:
-                execution.crashed(row, "its process is gone")
+                self._record_death(row, "its process is gone")
             elif row["cancel_requested_at"] is not None:
                 self._cancel(row, now - row["cancel_requested_at"])
             elif row["hard_limit_s"] and now - row["claimed_at"] > row["hard_limit_s"] + 1.0:
@@ -77,6 +77,12 @@ class Keeper:
         with database().read() as connection:
             row = job_rows.get(connection, job_id)
         if row and row["state"] == job_rows.JobState.RUNNING and row["claimed_by"] == self.boot:
+            self._record_death(row, reason)
+
+    def _record_death(self, row: Row, reason: str) -> None:
+        if row["cancel_requested_at"] is not None:
+            execution.end(row, cancelled("cancelled; its process was killed"))
+        else:
             execution.crashed(row, reason)
 
     def hard_limit(self, job_id: str) -> None:

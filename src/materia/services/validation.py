@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from materia.errors import InfeasibleError
-from materia.mdl.definition import Definition
-from materia.mdl.finding import Finding, as_error
+from materia.mdl import yaml
+from materia.mdl.definition import Definition, EvaluatorChoice
+from materia.mdl.finding import Finding, Findings, as_error
 from materia.mdl.validation import Source, check, locate
 
 FEW = 1e-3
@@ -28,10 +31,10 @@ def validate(
 
     definition, findings = check(source)
     if definition is None:
-        return None, findings
+        return None, _in_order([*findings, *locate(_choice_findings(source), source)])
     found = _space_findings(definition)
     found += evaluators.check(definition, data_roots=data_roots, base_dir=base_dir)
-    findings = sorted([*findings, *locate(found, source)], key=lambda finding: finding.line or 0)
+    findings = _in_order([*findings, *locate(found, source)])
     has_errors = any(finding.level == "error" for finding in findings)
     return (None if has_errors else definition), findings
 
@@ -48,6 +51,22 @@ def require(
     if definition is None:
         raise as_error(findings)
     return definition
+
+
+def _in_order(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: finding.line or 0)
+
+
+def _choice_findings(source: Source) -> list[Finding]:
+    """Check type and options of an evaluator whose definition has errors elsewhere."""
+    from materia import evaluators
+
+    read = yaml.read(source, Findings(), {}) if isinstance(source, str | bytes) else source
+    try:
+        choice = EvaluatorChoice.model_validate(read["evaluator"])
+    except (KeyError, TypeError, ValidationError):
+        return []  # absent, or reported with the shape of the definition
+    return evaluators.check_choice(choice)
 
 
 def _space_findings(definition: Definition) -> list[Finding]:

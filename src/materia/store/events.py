@@ -49,7 +49,7 @@ def newest_numbers(connection: Connection, since: float, limit: int) -> dict[str
         .group_by(events.c.topic)
         .limit(limit)
     )
-    return dict(connection.execute(query).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def last_numbers(connection: Connection, topics: Sequence[str]) -> dict[str, int]:

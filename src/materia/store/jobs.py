@@ -75,7 +75,8 @@ WAITING = (JobState.QUEUED, JobState.RETRYING)
 
 @lru_cache(maxsize=8)
 def _insert(database: Database) -> Executable:
-    return database.insert(jobs).on_conflict_do_nothing()
+    # RETURNING tells what was inserted; the row count of an insert is not reliable everywhere.
+    return database.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
 
 
 @lru_cache(maxsize=8)
@@ -88,6 +89,7 @@ def _insert_claimed(database: Database) -> Executable:
             | {"claimed_at": now, "started_at": now, "lease_until": now + bindparam("lease_s")}
         )
         .on_conflict_do_nothing()
+        .returning(jobs.c.id)
     )
 
 
@@ -100,13 +102,13 @@ def add(database: Database, connection: Connection, rows: Sequence[Row]) -> list
     Returns:
         The rows that were inserted.
     """
-    return [row for row in rows if connection.execute(_insert(database), row).rowcount]
+    return [row for row in rows if connection.execute(_insert(database), row).first()]
 
 
 def add_claimed(database: Database, connection: Connection, row: Row, lease_s: float) -> bool:
     """Insert a job that the caller runs at once; False when its id exists."""
     parameters = {**row, "lease_s": lease_s}
-    return bool(connection.execute(_insert_claimed(database), parameters).rowcount)
+    return connection.execute(_insert_claimed(database), parameters).first() is not None
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ answer. `materia.broker.results` stores the answer once, after the job's final r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
@@ -16,13 +16,16 @@ from celery.backends.base import DisabledBackend
 from celery.exceptions import Ignore, Retry
 from celery.worker.request import Request
 
+from materia import log
 from materia.broker.app import app
 from materia.broker.messages import HEADER
-from materia.services import execution
+from materia.services import execution, jobs
 from materia.services.execution import Claimant, Duplicate, Retried, Stopped
 from materia.services.running import RunningJob
 from materia.services.submission import NewJob
 from materia.tasks import process
+
+logger = log.logger(__name__)
 
 
 class DurableRequest(Request):  # type: ignore[misc]
@@ -48,7 +51,49 @@ class DurableRequest(Request):  # type: ignore[misc]
         self, reason: str, terminated: bool, signum: int | None, expired: bool
     ) -> None:
         super()._announce_revoked(reason, terminated, signum, expired)
-        process.revoked(self.id, reason)
+        # A revocation, also one from Flower, becomes the cancel of the row.
+        ours = (self.request_dict.get("headers") or {}).get(HEADER)
+        try:
+            jobs.revoke(None if ours else self._arrived(), self.id, f"revoked: {reason}")
+        except Exception as error:  # noqa: BLE001 - Celery's event loop must survive
+            logger.warning("revocation_not_recorded", job_id=self.id, reason=str(error))
+
+    def _arrived(self) -> NewJob:
+        return _arrived(
+            self.name,
+            self.id,
+            self.args,
+            self.kwargs,
+            self.delivery_info,
+            self.time_limits,
+            not self.ignore_result,
+        )
+
+
+def _arrived(
+    task: str,
+    task_id: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    delivery_info: Mapping[str, Any] | None,
+    time_limits: Sequence[float | None] | None,
+    reply: bool,
+) -> NewJob:
+    """Return the job that the message of a plain client asks for."""
+    delivery = delivery_info or {}
+    hard, soft = time_limits or (None, None)
+    return NewJob(
+        task=task,
+        id=task_id,
+        args=args,
+        kwargs=kwargs,
+        queue=delivery.get("routing_key"),
+        priority=delivery.get("priority") or 0,
+        soft_limit_s=soft,
+        hard_limit_s=hard,
+        requested_by="celery",
+        reply=reply,
+    )
 
 
 class DurableTask(Task):  # type: ignore[misc]
@@ -84,19 +129,14 @@ class DurableTask(Task):  # type: ignore[misc]
         request = self.request
         if (request.headers or {}).get(HEADER):
             return execution.claim(request.id, claimant)
-        delivery = request.delivery_info or {}
-        hard, soft = request.timelimit or (None, None)
-        arrived = NewJob(
-            task=self.name,
-            id=request.id,
-            args=args,
-            kwargs=kwargs,
-            queue=delivery.get("routing_key"),
-            priority=delivery.get("priority") or 0,
-            soft_limit_s=soft,
-            hard_limit_s=hard,
-            requested_by="celery",
-            reply=not request.ignore_result,
+        arrived = _arrived(
+            self.name,
+            request.id,
+            args,
+            kwargs,
+            request.delivery_info,
+            request.timelimit,
+            not request.ignore_result,
         )
         return execution.adopt(arrived, claimant)
 

@@ -11,7 +11,6 @@ import uuid
 from typing import Any
 
 from materia import log
-from materia.services import jobs as job_service
 from materia.services.keeping import Keeper
 
 PR_SET_PDEATHSIG = 1
@@ -49,14 +48,6 @@ def living_children() -> set[int]:
     if processes is None:
         return {os.getpid()}
     return {child.pid for child in list(processes) if child.exitcode is None}
-
-
-def revoked(job_id: str, reason: str) -> None:
-    """A revocation, also one from Flower, becomes the cancel of the row."""
-    try:
-        job_service.cancel(job_id, f"revoked: {reason}")
-    except Exception as error:  # noqa: BLE001 - Celery's event loop must survive
-        logger.warning("revocation_not_recorded", job_id=job_id, reason=str(error))
 
 
 def die_with_parent() -> None:

@@ -15,6 +15,7 @@ from materia import log, settings
 from materia.broker.app import app
 from materia.errors import TransientError
 from materia.services.running import JobLog
+from materia.store.database import database
 from materia.tasks import process
 
 logger = log.logger(__name__)
@@ -33,6 +34,8 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Begin to keep."""
         process.watch(parent.pool)
+        # The driver is loaded before there is a second thread that could load it at the same time.
+        database()
         signals.worker_shutting_down.connect(self._leave_in_time, weak=False)
         self._thread = threading.Thread(target=self._keep, name="keep-claims", daemon=True)
         self._thread.start()

@@ -1,0 +1,136 @@
+"""Limits, cancels and crashes of one job, with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from materia.services import jobs
+from materia.services.submission import NewJob, submit
+from servers import wait_until
+from workers import Cluster, is_running
+
+
+def test_a_job_whose_process_dies_is_tried_three_times_and_quarantined(cluster: Cluster) -> None:
+    worker = cluster.worker(concurrency=2)
+    cluster.scheduler()
+    ways = ["exit", "segfault", "kill"]
+    doomed = [submit(NewJob("tasks.test.die", kwargs={"how": how}))["id"] for how in ways]
+    others = [submit(NewJob("tasks.test.echo", kwargs={"value": i}))["id"] for i in range(10)]
+    for job_id in others:
+        assert cluster.wait(job_id)["state"] == "SUCCEEDED"
+    for job_id in doomed:
+        row = cluster.wait(job_id, 120)
+        assert (row["state"], row["crashes"], row["attempt"]) == ("QUARANTINED", 3, 3)
+        assert row["error"]["code"] == "crashed"
+    assert worker.alive()
+
+
+@pytest.mark.parametrize("kind", ["sleep", "python", "child"])
+def test_the_soft_limit_ends_a_job_without_a_retry(cluster: Cluster, kind: str) -> None:
+    cluster.worker(concurrency=1)
+    job = NewJob("tasks.test.work", kwargs={"kind": kind, "seconds": 60}, timeout_s=1.0)
+    row = cluster.wait(submit(job)["id"], 40)
+    assert (row["state"], row["attempt"]) == ("FAILED", 1)
+    assert row["error"]["code"] == "time_limit"
+    assert "soft" in row["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["native", "stubborn"])
+def test_the_hard_limit_ends_what_the_soft_one_cannot(cluster: Cluster, kind: str) -> None:
+    worker = cluster.worker(concurrency=1)
+    job = NewJob(
+        "tasks.test.work",
+        kwargs={"kind": kind, "seconds": 60},
+        soft_limit_s=1.0,
+        hard_limit_s=2.0,
+    )
+    row = cluster.wait(submit(job)["id"], 40)
+    assert (row["state"], row["attempt"]) == ("FAILED", 1)
+    assert "hard" in row["error"]["message"]
+    after = submit(NewJob("tasks.test.echo", kwargs={"value": "next"}))
+    assert cluster.wait(after["id"])["result"] == "next"
+    assert worker.alive()
+
+
+@pytest.mark.parametrize("kind", ["sleep", "stubborn", "native"])
+def test_a_running_job_is_cancelled_even_when_it_does_not_listen(
+    cluster: Cluster, kind: str
+) -> None:
+    worker = cluster.worker(concurrency=1)
+    row = submit(NewJob("tasks.test.work", kwargs={"kind": kind, "seconds": 120}))
+    cluster.wait_state(row["id"], "RUNNING")
+    jobs.cancel(row["id"])
+    jobs.cancel(row["id"])
+    assert cluster.wait(row["id"], 40)["state"] == "CANCELLED"
+    after = submit(NewJob("tasks.test.echo", kwargs={"value": "next"}))
+    assert cluster.wait(after["id"])["result"] == "next"
+    assert worker.alive()
+
+
+def test_many_quick_cancels_all_end_in_a_final_state(cluster: Cluster) -> None:
+    cluster.worker(concurrency=2)
+    ids = [
+        submit(NewJob("tasks.test.work", kwargs={"kind": "sleep", "seconds": 0.01}))["id"]
+        for _ in range(100)
+    ]
+    for job_id in ids:
+        jobs.cancel(job_id)
+    states = {cluster.wait(job_id)["state"] for job_id in ids}
+    assert states <= {"CANCELLED", "SUCCEEDED"}
+    after = submit(NewJob("tasks.test.echo", kwargs={"value": "next"}))
+    assert cluster.wait(after["id"])["result"] == "next"
+
+
+def test_a_transient_error_is_retried_until_it_heals(cluster: Cluster) -> None:
+    cluster.environment["MATERIA_CELERY_TASK_ANNOTATIONS"] = (
+        '{"*": {"max_retries": 3, "default_retry_delay": 0.2}}'
+    )
+    cluster.worker(concurrency=1)
+    cluster.scheduler()
+    kwargs = {"path": str(cluster.folder / "attempts"), "succeed_at": 3}
+    row = cluster.wait(submit(NewJob("tasks.test.transient", kwargs=kwargs))["id"])
+    assert (row["state"], row["result"], row["attempt"]) == ("SUCCEEDED", 3, 3)
+
+
+def test_progress_and_log_stay_with_the_job(cluster: Cluster) -> None:
+    cluster.worker(concurrency=1)
+    row = submit(NewJob("tasks.test.progress", kwargs={"total": 8, "pause_s": 0.5}))
+    wait_until(lambda: (jobs.get(row["id"])["progress"] or {}).get("done"), "progress is kept")
+    seen = jobs.get(row["id"])["progress"]
+    assert seen["total"] == 8
+    assert jobs.log_lines(row["id"])
+    final = cluster.wait(row["id"])
+    assert final["progress"]["done"] == 8
+    assert [line["text"] for line in jobs.log_lines(row["id"])] == [
+        f"at part {i}" for i in range(8)
+    ]
+
+
+def test_a_worker_that_is_told_to_stop_finishes_or_gives_back(cluster: Cluster) -> None:
+    first = cluster.worker(concurrency=2)
+    cluster.scheduler()
+    short = submit(NewJob("tasks.test.work", kwargs={"kind": "sleep", "seconds": 1}))["id"]
+    path = cluster.folder / "runs"
+    long = submit(
+        NewJob("tasks.test.note", kwargs={"path": str(path), "value": "x", "sleep_s": 8})
+    )["id"]
+    for job_id in (short, long):
+        cluster.wait_state(job_id, "RUNNING")
+    first.stop(timeout_s=20)
+    assert jobs.get(short)["state"] == "SUCCEEDED"
+    assert jobs.get(long)["state"] == "QUEUED"
+    assert jobs.get(long)["attempt"] == 0
+    cluster.worker(concurrency=2)
+    row = cluster.wait(long)
+    assert (row["state"], row["attempt"], row["crashes"]) == ("SUCCEEDED", 1, 0)
+
+
+def test_children_end_with_their_worker(cluster: Cluster) -> None:
+    worker = cluster.worker(concurrency=2)
+    children = worker.children()
+    assert len(children) == 2
+    os.kill(worker.pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(is_running, children)), "the children are gone", 20)

@@ -1,0 +1,66 @@
+"""Fixtures shared by integration and fault tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from materia import settings
+from materia.broker.app import app
+from materia.store.database import database
+from servers import RedisServer
+from workers import QUICK, TESTS, Cluster
+
+
+def _use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, server: RedisServer
+) -> dict[str, str]:
+    """Point this process's services, and what it starts, at a database and a Redis."""
+    chosen = {
+        **QUICK,
+        "MATERIA_DATA_DIR": str(tmp_path / "data"),
+        "MATERIA_DATABASE_URL": database_url,
+        "MATERIA_BROKER_URL": server.url(0),
+        "MATERIA_RESULT_BACKEND": server.url(1),
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    settings.current.cache_clear()
+    settings.current().data_root.mkdir(parents=True)
+    # The app of this process may have met the servers of another test.
+    app.conf.update(broker_url=server.url(0), result_backend=server.url(1))
+    app._after_fork()  # forgets its connection pools
+    app._backend_cache = None
+    app._local.__dict__.pop("backend", None)
+    return {**os.environ, **chosen, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def backends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_server: RedisServer
+) -> Iterator[dict[str, str]]:
+    """Services of this process on either database and the session's Redis; yields the variables."""
+    yield _use(monkeypatch, tmp_path, database_url, redis_server)
+    database().close()
+
+
+@pytest.fixture
+def redis_backed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str
+) -> Iterator[Callable[[RedisServer], dict[str, str]]]:
+    """Like `backends`, on a Redis server of the test's own."""
+    yield lambda server: _use(monkeypatch, tmp_path, database_url, server)
+    database().close()
+
+
+@pytest.fixture
+def cluster(
+    backends: dict[str, str], redis_server: RedisServer, tmp_path: Path
+) -> Iterator[Cluster]:
+    """Start workers and schedulers on either database; all end with the test."""
+    running = Cluster(tmp_path, redis_server, backends)
+    yield running
+    running.close()
