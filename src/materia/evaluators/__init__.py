@@ -18,11 +18,20 @@ from pydantic import ValidationError
 from materia.errors import DefinitionError, InfeasibleError, MateriaError, MissingExtraError
 from materia.evaluators.base import Evaluation, Evaluator, Options, error_at
 from materia.evaluators.places import Places
-from materia.mdl.definition import Definition
+from materia.mdl.definition import Definition, EvaluatorChoice
 from materia.mdl.finding import Finding, as_error
 from materia.mdl.suggest import did_you_mean
 
-__all__ = ["REGISTRY", "Evaluation", "Evaluator", "build", "check", "pool_of", "seed_for"]
+__all__ = [
+    "REGISTRY",
+    "Evaluation",
+    "Evaluator",
+    "build",
+    "check",
+    "check_choice",
+    "pool_of",
+    "seed_for",
+]
 
 
 class Entry(NamedTuple):
@@ -124,10 +133,8 @@ def _candidate_findings(definition: Definition, places: Places) -> list[Finding]
     return left_out_findings("candidates", definition.candidates, table)
 
 
-def _evaluator_findings(definition: Definition, places: Places) -> list[Finding]:
-    choice = definition.evaluator
-    if choice is None:
-        return []
+def check_choice(choice: EvaluatorChoice) -> list[Finding]:
+    """Return the findings on type and options alone, without the rest of the definition."""
     entry = REGISTRY.get(choice.type)
     if entry is None:
         message = f"there is no evaluator '{choice.type}'"
@@ -135,11 +142,23 @@ def _evaluator_findings(definition: Definition, places: Places) -> list[Finding]
     if _is_missing(entry):
         error = MissingExtraError(str(entry.extra), f"evaluator '{choice.type}'")
         return [error_at("evaluator.type", error.message, error.hint)]
-    kind = _load(entry)
+    model = _load(entry).options_model
     try:
-        options = kind.options_model.model_validate(choice.options)
+        model.model_validate(choice.options)
     except ValidationError as invalid:
-        return _option_findings(invalid, kind.options_model, choice.type)
+        return _option_findings(invalid, model, choice.type)
+    return []
+
+
+def _evaluator_findings(definition: Definition, places: Places) -> list[Finding]:
+    choice = definition.evaluator
+    if choice is None:
+        return []
+    findings = check_choice(choice)
+    if findings:
+        return findings
+    kind = _load(REGISTRY[choice.type])
+    options = kind.options_model.model_validate(choice.options)
     return kind.findings(definition, options, places)
 
 

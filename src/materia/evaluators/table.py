@@ -139,7 +139,8 @@ def left_out_findings(path: str, file: str, table: Table) -> list[Finding]:
     if not table.n_left_out:
         return []
     more = ", …" if table.n_left_out > len(table.left_out) else ""
-    message = f"{table.n_left_out} rows of '{file}' will not be asked"
+    count = "1 row" if table.n_left_out == 1 else f"{table.n_left_out} rows"
+    message = f"{count} of '{file}' will not be asked"
     fix = "widen the search space to include them"
     return [warning_at(path, f"{message}: {'; '.join(table.left_out)}{more}", fix)]
 

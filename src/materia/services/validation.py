@@ -11,6 +11,7 @@ from materia.errors import InfeasibleError
 from materia.mdl import yaml
 from materia.mdl.definition import Definition, EvaluatorChoice
 from materia.mdl.finding import Finding, Findings, as_error
+from materia.mdl.plain import TooMuchError
 from materia.mdl.validation import Source, check, locate
 
 FEW = 1e-3
@@ -61,10 +62,10 @@ def _choice_findings(source: Source) -> list[Finding]:
     """Check type and options of an evaluator whose definition has errors elsewhere."""
     from materia import evaluators
 
-    read = yaml.read(source, Findings(), {}) if isinstance(source, str | bytes) else source
     try:
+        read = yaml.read(source, Findings(), {}) if isinstance(source, str | bytes) else source
         choice = EvaluatorChoice.model_validate(read["evaluator"])
-    except (KeyError, TypeError, ValidationError):
+    except (KeyError, TypeError, TooMuchError, ValidationError):
         return []  # absent, or reported with the shape of the definition
     return evaluators.check_choice(choice)
 

@@ -205,7 +205,7 @@ def test_a_file_of_candidates_is_checked_with_the_definition(tmp_path: Path) -> 
     write(tmp_path, "1,2,Ar", "30,4,N2", header="t,n,gas", name="pool.csv")
     (left_out,) = evaluators.check(declared, data_roots=[tmp_path])
     assert (left_out.level, left_out.path) == ("warning", "candidates")
-    assert "1 rows of 'pool.csv'" in left_out.message
+    assert "1 row of 'pool.csv'" in left_out.message
 
 
 def test_a_definition_with_an_open_space_has_no_pool() -> None:
