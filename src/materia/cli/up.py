@@ -14,6 +14,7 @@ from materia.settings import Settings
 from materia.stack import up as stack
 from materia.stack.display import Display
 from materia.stack.environment import api_url, read_settings
+from materia.stack.ports import any_port
 from materia.stack.supervisor import Supervisor
 
 
@@ -36,7 +37,7 @@ def up(
     """Start API, workers, scheduler and database here; Ctrl-C stops all of them."""
     log.configure("WARNING")
     settings = read_settings(
-        data_dir=data_dir, api_host=host, api_port=stack.any_port() if port == 0 else port
+        data_dir=data_dir, api_host=host, api_port=any_port() if port == 0 else port
     )
     to_open = [open_browser]
     with Display(Console()) as display:

@@ -66,10 +66,16 @@ class Display:
             return
         if state is ProcessState.RESTARTING:
             self._console.print(f"[yellow]{name} {process.reason}; it is started again[/]")
-            for line in process.last_lines[-SHOWN_LINES:]:
-                self._console.print(f"  [dim]{escape(line)}[/]", highlight=False)
+            self._print_last_lines(process, SHOWN_LINES)
+        elif state is ProcessState.FAILED:
+            self._console.print(f"[red]{name} {process.reason}; its last lines:[/]")
+            self._print_last_lines(process, len(process.last_lines))
         elif not self._live and before is not None:
             self._console.print(f"{name}: {state}", highlight=False)
+
+    def _print_last_lines(self, process: Supervised, n_lines: int) -> None:
+        for line in process.last_lines[-n_lines:]:
+            self._console.print(f"  [dim]{escape(line)}[/]", highlight=False)
 
 
 def _table(settings: Settings, supervisor: Supervisor) -> RenderableType:

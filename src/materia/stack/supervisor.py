@@ -122,10 +122,9 @@ class Supervisor:
 
     def _give_up(self, process: Supervised) -> NoReturn:
         self._change(process, ProcessState.FAILED)
-        last_words = "\n".join(process.last_lines) or "(nothing)"
         raise StateError(
             f"{process.spec.name} does not start: it {process.reason}",
-            f"its log {process.log.path} ends with\n{last_words}",
+            f"its log is {process.log.path}",
         )
 
     async def _start(self, process: Supervised) -> bool:

@@ -1,0 +1,252 @@
+"""What `materia doctor` looks at. A check says how it is and what to do; none changes anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from materia.errors import MateriaError
+from materia.log import redact
+from materia.settings import QUEUES, Settings
+from materia.stack.folder import NETWORK_FILE_SYSTEMS, file_system
+from materia.stack.ports import is_free
+from materia.stack.redis import find_server, server_version
+
+EXTRAS = {"ase": "ase", "flower": "flower", "postgres": "psycopg", "report": "matplotlib"}
+LOW_DISK_BYTES = 1_000_000_000
+TIMEOUT_S = 3.0
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a check found.
+
+    Args:
+        name: What was looked at.
+        level: ok, warn (something will not work) or fail (nothing will).
+        message: How it is.
+        fix: What to do, when there is something to do.
+    """
+
+    name: str
+    level: Level
+    message: str
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is examined: settings as they are in effect, and the stack on the data folder.
+
+    Args:
+        settings: With the addresses of the running stack, if there is one.
+        stack: As `materia.stack.state.look` returns it.
+        has_own_broker: The broker was set and is not the embedded one.
+    """
+
+    settings: Settings
+    stack: dict[str, Any]
+    has_own_broker: bool
+
+
+def examine(place: Place) -> Iterator[Check]:
+    """Yield the outcome of every check, in order; a check that breaks has failed."""
+    checks: dict[str, Callable[[Place], Iterator[Check]]] = {
+        "python": python,
+        "extras": extras,
+        "redis server": redis_server,
+        "data folder": data_folder,
+        ".env": env_file,
+        "stack": stack,
+        "port": port,
+        "database": database,
+        "broker": broker,
+        "workers": workers,
+    }
+    for name, check in checks.items():
+        try:
+            yield from check(place)
+        except MateriaError as error:
+            yield Check(name, "fail", redact(error.message), error.hint)
+        except Exception as error:  # noqa: BLE001 - the others must be looked at too
+            yield Check(name, "fail", redact(f"{type(error).__name__}: {error}"))
+
+
+def python(_: Place) -> Iterator[Check]:
+    """The interpreter."""
+    where = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    is_known = sys.platform in ("linux", "darwin")
+    yield Check("python", "ok" if is_known else "warn", f"{where}, {sys.executable}")
+
+
+def extras(_: Place) -> Iterator[Check]:
+    """Optional parts of the package."""
+    for extra, module in EXTRAS.items():
+        if find_spec(module):
+            yield Check(f"extra {extra}", "ok", "installed")
+        else:
+            yield Check(
+                f"extra {extra}", "warn", "not installed", f"pip install 'materia[{extra}]'"
+            )
+
+
+def redis_server(_: Place) -> Iterator[Check]:
+    """The program of the embedded Redis."""
+    program = find_server()
+    version = ".".join(map(str, server_version(program) or ()))
+    yield Check("redis server", "ok", f"{program} {version}")
+
+
+def data_folder(place: Place) -> Iterator[Check]:
+    """Whether the data folder can be written, is private and lies on a good disk."""
+    name, path = "data folder", place.settings.data_dir
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    other = "choose another folder with --data-dir or MATERIA_DATA_DIR"
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        yield Check(name, "fail", f"{existing} cannot be written", other)
+        return
+    kind = file_system(existing)
+    if kind.startswith(NETWORK_FILE_SYSTEMS) and place.settings.database.startswith("sqlite"):
+        yield Check(name, "fail", f"{path} lies on a network file system ({kind})", other)
+        return
+    free = shutil.disk_usage(existing).free
+    if free < LOW_DISK_BYTES:
+        yield Check(name, "warn", f"only {free / 1e9:.1f} GB free at {existing}", "make room")
+        return
+    if existing != path:
+        yield Check(name, "ok", f"{path} will be made by `materia up`")
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        yield Check(name, "warn", f"{path} is open to others ({mode:o})", f"chmod 700 {path}")
+        return
+    yield from _exposed(path)
+
+
+def env_file(_: Place) -> Iterator[Check]:
+    """Whether others may read the `.env` file."""
+    path = Path(".env")
+    if not path.exists():
+        return
+    if path.stat().st_mode & 0o077:
+        yield Check(".env", "warn", f"others may read {path.absolute()}", "chmod 600 .env")
+    else:
+        yield Check(".env", "ok", f"{path.absolute()} is private")
+
+
+def _exposed(path: Path) -> Iterator[Check]:
+    private = [*path.glob("secrets/*"), path / "stack.json", path / "redis" / "redis.conf"]
+    exposed = [p for p in private if p.exists() and p.stat().st_mode & 0o077]
+    if exposed:
+        names = " ".join(map(str, exposed))
+        yield Check("data folder", "warn", f"others may read {names}", f"chmod 600 {names}")
+    else:
+        yield Check("data folder", "ok", f"{path}, private and writable")
+
+
+def stack(place: Place) -> Iterator[Check]:
+    """The stack on the data folder."""
+    found = place.stack
+    if not found["running"]:
+        yield Check("stack", "warn", "no stack runs on the data folder", "start it: materia up")
+        return
+    states = ", ".join(f"{p['name']} {p['state']}" for p in found["processes"])
+    where = f"pid {found['pid']} at {found['api_url']}: {states}"
+    if found["ready"]:
+        yield Check("stack", "ok", where)
+    else:
+        logs = place.settings.data_dir / "logs"
+        yield Check("stack", "warn", f"not ready, {where}", f"wait, or see {logs}")
+
+
+def port(place: Place) -> Iterator[Check]:
+    """Whether the API's port is free or ours."""
+    host, number = place.settings.api_host, place.settings.api_port
+    if place.stack["running"]:
+        yield Check("port", "ok", f"{number} is used by the running stack")
+    elif is_free(host, number):
+        yield Check("port", "ok", f"{number} is free")
+    else:
+        fix = f"choose another one: --port {number + 1} or MATERIA_API_PORT"
+        yield Check("port", "fail", f"{number} of {host} is taken by another program", fix)
+
+
+def database(place: Place) -> Iterator[Check]:
+    """Whether the database answers and has the newest schema."""
+    from materia.store import migrate
+
+    url = place.settings.database
+    if url.startswith("sqlite") and not Path(url.partition(":///")[2]).exists():
+        yield Check("database", "ok", "SQLite, will be made by `materia up`")
+        return
+    if not url.startswith("sqlite"):
+        url += f"{'&' if '?' in url else '?'}connect_timeout={TIMEOUT_S:.0f}"
+    present, newest = migrate.versions(url)
+    shown = redact(place.settings.database)
+    if present == newest:
+        yield Check("database", "ok", f"{shown} answers, schema {present}")
+    else:
+        fix = "materia up brings it up to date; or python -m materia.store.migrate"
+        yield Check("database", "warn", f"{shown} has schema {present}, newest is {newest}", fix)
+
+
+def broker(place: Place) -> Iterator[Check]:
+    """Whether the broker answers and never throws messages away."""
+    import redis
+
+    if not _has_broker(place):
+        yield Check("broker", "ok", "the embedded Redis, started by `materia up`")
+        return
+    shown = redact(place.settings.broker_url)
+    fix = "check MATERIA_BROKER_URL and that Redis runs there"
+    try:
+        with redis.Redis.from_url(
+            place.settings.broker_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        ) as client:
+            client.ping()
+            policy = client.info("memory").get("maxmemory_policy")
+    except redis.RedisError as error:
+        yield Check("broker", "fail", f"{shown} does not answer: {error}", fix)
+        return
+    if policy == "noeviction":
+        yield Check("broker", "ok", f"{shown} answers")
+    else:
+        fix = "set maxmemory-policy noeviction in its configuration"
+        yield Check("broker", "warn", f"{shown} may drop messages ({policy})", fix)
+
+
+def workers(place: Place) -> Iterator[Check]:
+    """Which workers take each queue."""
+    from celery import Celery
+    from kombu.exceptions import OperationalError
+
+    if not _has_broker(place):
+        yield Check("workers", "warn", "none without a running stack", "start it: materia up")
+        return
+    try:
+        with Celery(broker=place.settings.broker_url, set_as_current=False) as app:
+            answers = app.control.inspect(timeout=TIMEOUT_S).active_queues() or {}
+    except OperationalError:
+        yield Check("workers", "fail", "not known, since the broker does not answer")
+        return
+    for queue in (*QUEUES, "celery"):
+        served = [w for w, queues in answers.items() if queue in {q["name"] for q in queues}]
+        if served:
+            yield Check(f"queue {queue}", "ok", f"taken by {', '.join(sorted(served))}")
+        else:
+            fix = f"celery -A materia.tasks worker --queues={queue}"
+            yield Check(f"queue {queue}", "warn", "no worker takes it", fix)
+
+
+def _has_broker(place: Place) -> bool:
+    return place.has_own_broker or bool(place.stack["running"])
