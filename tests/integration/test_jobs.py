@@ -281,3 +281,15 @@ def test_the_log_of_a_job_is_bounded_and_keeps_the_newest_lines() -> None:
             job_rows.add_log(connection, row["id"], lines)
     kept = jobs.log_lines(row["id"], limit=5000)
     assert [entry["text"] for entry in kept] == [str(i) for i in range(1500, 2500)]
+
+
+@pytest.mark.usefixtures("backends")
+@pytest.mark.parametrize("value", [3, 2**70, 1.5, "3", None, [], {"a": [1, None]}, True])
+def test_any_json_result_comes_back_as_it_was(value: object) -> None:
+    row = submit(NewJob(PING))
+    if value == 2**70:
+        with pytest.raises(Exception, match="not JSON"):
+            run(execution.claim(row["id"], WORKER), value)
+        return
+    run(execution.claim(row["id"], WORKER), value)
+    assert jobs.get(row["id"])["result"] == value

@@ -162,11 +162,13 @@ def candidates_of(
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def n_candidates(connection: Connection, campaign_id: str) -> int:
+def n_candidates(connection: Connection, campaign_id: str, *, pareto_only: bool = False) -> int:
     """Return how many candidates a campaign has."""
     query = (
         select(func.count()).select_from(candidates).where(candidates.c.campaign_id == campaign_id)
     )
+    if pareto_only:
+        query = query.where(candidates.c.is_pareto)
     return int(connection.execute(query).scalar_one())
 
 

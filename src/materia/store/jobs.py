@@ -413,3 +413,9 @@ def log_after(connection: Connection, job_id: str, number: int, limit: int) -> l
         .limit(limit)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def n_log_lines(connection: Connection, job_id: str) -> int:
+    """Return how many log lines a job has."""
+    query = select(func.count()).select_from(job_log).where(job_log.c.job_id == job_id)
+    return int(connection.execute(query).scalar_one())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -15,12 +19,37 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     false,
 )
 
-# A missing document is SQL NULL, never the JSON text "null".
-Document = JSON(none_as_null=True)
+
+class Document(TypeDecorator[Any]):
+    """A JSON document; a missing one is SQL NULL, never the JSON text "null".
+
+    On SQLite it is text: a column declared JSON has numeric affinity there, and would turn the
+    document ``3`` into a number.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Return text for SQLite and the server's JSON type elsewhere."""
+        text = dialect.name == "sqlite"
+        return dialect.type_descriptor(Text() if text else JSON(none_as_null=True))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Encode for SQLite."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Decode from SQLite."""
+        return value if value is None or dialect.name != "sqlite" else orjson.loads(value)
+
 
 metadata = MetaData(
     naming_convention={
