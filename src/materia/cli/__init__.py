@@ -37,6 +37,7 @@ COMMANDS: dict[str, Entry] = {
     "validate": Entry("materia.cli.validate", "validate", "Report everything wrong with a file."),
     "up": Entry("materia.cli.up", "up", "Start API, workers, scheduler and database here."),
     "status": Entry("materia.cli.status", "status", "Show where a stack listens."),
+    "doctor": Entry("materia.cli.doctor", "doctor", "Examine settings and this machine."),
     "version": Entry("materia.cli.version", "version", "Print the version."),
 }
 

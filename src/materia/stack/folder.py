@@ -140,7 +140,7 @@ class DataFolder:
         """
         try:
             descriptor = os.open(self.lock_file, os.O_RDONLY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise AccessError(
