@@ -19,7 +19,7 @@ Whole = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 Truth = Annotated[bool, Field(strict=True)]
 Unit = Annotated[str, Field(max_length=64, coerce_numbers_to_str=True)]
 Remark = Annotated[str, Field(max_length=10_000, coerce_numbers_to_str=True)]
-Formula = Annotated[str, Field(min_length=1, max_length=4000, coerce_numbers_to_str=True)]
+Formula = Annotated[str, Field(min_length=1, max_length=4000)]
 Choice = Annotated[str, Field(max_length=256)] | Truth | Whole | Number
 
 

@@ -254,7 +254,7 @@ def _note_syntax(error: yaml.YAMLError, content: str, findings: Findings) -> Non
 
 def _in_words(problem: str, written: str) -> tuple[str, str]:
     """Return what a complaint of the parser usually means, and what to do."""
-    if "\t" in written or "'\\t'" in problem:
+    if written.lstrip(" ").startswith("\t") or "'\\t'" in problem:
         return "a tab is used for indentation", "indent with spaces only"
     if "mapping values are not allowed" in problem:
         return (
