@@ -1,1 +1,1 @@
-"""FastAPI: routes, problem details and the WebSocket."""
+"""HTTP and WebSocket: each route unpacks, calls one service, and packs the answer."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from materia import settings
-from materia.errors import DefinitionError, NotFoundError, StateError
+from materia.errors import NotFoundError, StateError
 from materia.events.models import EventType
-from materia.mdl import Definition
+from materia.mdl import Definition, Finding
+from materia.mdl.finding import as_error
+from materia.mdl.validation import Source
 from materia.services import campaign_life as life
 from materia.services import submission, validation
 from materia.services.idempotency import Once
@@ -22,33 +22,35 @@ from materia.store.database import database
 from materia.store.jobs import JobState, Row
 
 
-def define(source: str | bytes | Mapping[str, Any], base_dir: Path | None = None) -> Definition:
-    """Return the checked definition; `DefinitionError` with every finding otherwise."""
+NO_EVALUATOR = Finding(
+    "error",
+    "evaluator",
+    None,
+    "a campaign that workers run needs an evaluator",
+    "add for example `evaluator: {type: function, options: {name: branin_currin}}`",
+)
+
+
+def check(source: Source, base_dir: Path | None = None) -> tuple[Definition | None, list[Finding]]:
+    """Return the definition, None when workers could not run it, and everything found in it."""
     definition, findings = validation.validate(
         source, data_roots=settings.current().allowed_roots, base_dir=base_dir
     )
-    errors = [finding for finding in findings if finding.level == "error"]
-    if errors or definition is None:
-        first = errors[0]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise DefinitionError(
-            f"{first.path}: {first.message}{more}" if first.path else f"{first.message}{more}",
-            first.fix,
-            path=first.path,
-            line=first.line,
-            findings=[finding.as_dict() for finding in findings],
-        )
-    if definition.evaluator is None:
-        raise DefinitionError(
-            "evaluator: a campaign that workers run needs an evaluator",
-            "add for example `evaluator: {type: function, options: {name: branin_currin}}`",
-            path="evaluator",
-        )
+    if definition is not None and definition.evaluator is None:
+        return None, [*findings, NO_EVALUATOR]
+    return definition, findings
+
+
+def define(source: Source, base_dir: Path | None = None) -> Definition:
+    """Return the checked definition; `DefinitionError` with every finding otherwise."""
+    definition, findings = check(source, base_dir)
+    if definition is None:
+        raise as_error(findings)
     return definition
 
 
 def run(
-    source: str | bytes | Mapping[str, Any],
+    source: Source,
     *,
     requested_by: str | None = None,
     once: Once | None = None,
@@ -146,7 +148,8 @@ def candidates(
         rows = campaign_rows.candidates_of(
             connection, campaign_id, after=after, limit=limit, pareto_only=pareto_only
         )
-        return rows, campaign_rows.n_candidates(connection, campaign_id)
+        total = campaign_rows.n_candidates(connection, campaign_id, pareto_only=pareto_only)
+    return rows, total
 
 
 def iterations(campaign_id: str) -> list[Row]:
@@ -154,11 +157,3 @@ def iterations(campaign_id: str) -> list[Row]:
     get(campaign_id)
     with database().read() as connection:
         return campaign_rows.iterations_of(connection, campaign_id)
-
-
-def parity(campaign_id: str) -> dict[str, Any]:
-    """Return measured against leave-one-out predicted values of the surrogate, per objective."""
-    from materia.services import campaign_steps
-
-    _, engine = campaign_steps.load_engine(campaign_id)
-    return engine.parity()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from materia import settings
 from materia.errors import TransientError
@@ -32,6 +33,8 @@ def _answer_of(check: Callable[[], str | None]) -> str | None:
         return check()
     except TransientError as error:
         return error.message
+    except SQLAlchemyError as error:
+        return f"the schema is not there: {getattr(error, 'orig', error)}"
     except redis.RedisError as error:
         return f"Redis did not answer: {error}"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from materia.errors import NotFoundError, StateError
 from materia.services import campaign_life
+from materia.services.idempotency import Once
 from materia.services.submission import NewJob, submit
 from materia.services.work import unit_of_work
 from materia.store import jobs as job_rows
@@ -50,7 +51,7 @@ def revoke(arrived: NewJob | None, job_id: str, reason: str) -> None:
     cancel(job_id, reason)
 
 
-def retry(job_id: str) -> Row:
+def retry(job_id: str, *, once: Once | None = None) -> Row:
     """Submit the task and arguments of a failed job as a new one; final states never change."""
     row = get(job_id)
     again = (JobState.FAILED, JobState.CANCELLED, JobState.QUARANTINED)
@@ -68,7 +69,8 @@ def retry(job_id: str) -> Row:
             queue=row["queue"],
             priority=row["priority"],
             requested_by=row["requested_by"],
-        )
+        ),
+        once=once,
     )
 
 
@@ -78,8 +80,20 @@ def page(limit: int, before: tuple[float, str] | None = None, **filters: str | N
         return job_rows.page(connection, limit=limit, before=before, **filters)
 
 
-def log_lines(job_id: str, after: int = 0, limit: int = 1000) -> list[Row]:
-    """Return log lines of a job after a number."""
+def ended(job_id: str) -> Row:
+    """Return a job that has ended; `StateError` while it has not."""
+    row = get(job_id)
+    if row["state"] not in job_rows.FINAL:
+        raise StateError(
+            f"job {job_id!r} has no result yet: it is {row['state']}",
+            "ask again when it has ended; its live view tells when",
+        )
+    return row
+
+
+def log_page(job_id: str, after: int, limit: int) -> tuple[list[Row], int]:
+    """Return log lines of a job after a number, and how many there are in all."""
     get(job_id)
     with database().read() as connection:
-        return job_rows.log_after(connection, job_id, after, limit)
+        rows = job_rows.log_after(connection, job_id, after, limit)
+        return rows, job_rows.n_log_lines(connection, job_id)

@@ -1,1 +1,1 @@
-"""One module per noun; every route calls one service."""
+"""One module per noun. Routes are plain functions: they run in threads and may wait."""

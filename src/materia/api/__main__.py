@@ -1,0 +1,77 @@
+"""``python -m materia.api`` serves the application until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from materia import log, settings
+from materia.api.app import create_app
+
+# Clients send nothing but a handshake over a WebSocket.
+MAX_FRAME = 4096
+# Open connections may finish for so long.
+GRACE_S = 5
+# A client that takes nothing for so long is cut off by the kernel, whatever waits for it.
+STUCK_AFTER_MS = 30_000
+
+logger = log.logger(__name__)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening address; `OSError` when it is taken."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Accepted connections inherit it.
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_AFTER_MS)
+    try:
+        found.bind((host, port))
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+def main() -> int:
+    """Serve; 0 after an orderly stop."""
+    config = settings.current()
+    log.configure(config.log_level)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(config),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws_max_size=MAX_FRAME,
+            ws_per_message_deflate=False,
+            ws_ping_interval=20.0,
+            ws_ping_timeout=20.0,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    try:
+        address = listen(config.api_host, config.api_port)
+    except OSError as error:
+        logger.error(
+            "address_not_available",
+            host=config.api_host,
+            port=config.api_port,
+            reason=error.strerror,
+            hint="another program listens there: set MATERIA_API_PORT to a free port",
+        )
+        return 1
+    logger.info("listening", host=config.api_host, port=config.api_port)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        # The server stops in order and then raises the signal again: an orderly stop is no failure.
+        signal.signal(name, lambda *_: None)
+    server.run(sockets=[address])
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Who may come in, and with how much: key, origin and size are checked before any route runs.
+
+Plain ASGI, outside of the application, so that no route can forget it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from materia.api.problems import CODES, Refusal, problem
+
+MAX_BODY = 2**20
+SUBPROTOCOL = "materia.bearer."
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+class Admission:
+    """Refuses what has no key, comes from a foreign page, or is too large.
+
+    Args:
+        app: The application behind.
+        key: The key that a request must carry; None when none is needed.
+        public: Paths that need no key.
+    """
+
+    def __init__(self, app: ASGIApp, *, key: str | None, public: frozenset[str]) -> None:
+        self._app = app
+        self._key = key.encode() if key else None
+        self._public = public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refuse(refusal, scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
+            await self._app(scope, _bounded(receive), send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        if _is_foreign(scope, headers):
+            return problem(
+                403,
+                CODES[403],
+                f"pages of {headers['origin'][:200]!r} may not use this server",
+                hint="open the page from the server itself",
+            )
+        if not self._may_enter(scope, headers):
+            return problem(
+                401,
+                CODES[401],
+                "this server asks for its key"
+                if "authorization" not in headers
+                else "this is not the key of this server",
+                hint="send the header `Authorization: Bearer <key>`;"
+                " `materia status --json` prints the key of an embedded stack",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > MAX_BODY:
+            return problem(413, CODES[413], TOO_LARGE)
+        return None
+
+    def _may_enter(self, scope: Scope, headers: Headers) -> bool:
+        if self._key is None or scope["path"] in self._public:
+            return True
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return hmac.compare_digest(given.strip().encode(), self._key)
+        if scope["type"] != "websocket":
+            return False
+        # A browser can set no header on a WebSocket; it can offer subprotocols.
+        offered = (name for name in scope["subprotocols"] if name.startswith(SUBPROTOCOL))
+        given = next(offered, "").removeprefix(SUBPROTOCOL)
+        return hmac.compare_digest(given.encode(), self._key)
+
+
+TOO_LARGE = f"the body is larger than {MAX_BODY // 2**20} MiB"
+
+
+def _is_foreign(scope: Scope, headers: Headers) -> bool:
+    """Tell whether a page of another host makes a browser write or listen here."""
+    origin = headers.get("origin")
+    if origin is None or (scope["type"] == "http" and scope["method"] in SAFE_METHODS):
+        return False
+    return urlsplit(origin).netloc != headers.get("host")
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Stop reading at the limit, whatever length the request announced."""
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY:
+            raise Refusal(413, TOO_LARGE)
+        return message
+
+    return bounded
+
+
+async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a refusal; a WebSocket gets it as the answer to its handshake."""
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+        return
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    await send({"type": "websocket.http.response.start", **start})
+    await send({"type": "websocket.http.response.body", "body": response.body})

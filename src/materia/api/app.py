@@ -1,0 +1,103 @@
+"""The application: routes, errors, admission, and the live view behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from materia import settings
+from materia.api import docs_page, live
+from materia.api.admission import Admission
+from materia.api.answers import answer
+from materia.api.problems import translate_errors
+from materia.api.resources import BASE
+from materia.api.routes import campaigns, health, jobs
+from materia.api.schemas import NewJob, Problem
+from materia.mdl import Definition
+from materia.version import __version__
+
+OPENAPI = f"{BASE}/openapi.json"
+DOCS = "/docs"
+PUBLIC = frozenset({"/", DOCS, OPENAPI, f"{BASE}/health/live"})
+DESCRIPTION = "Materials-optimisation campaigns and background jobs of a lab."
+
+
+def create_app(config: settings.Settings | None = None) -> FastAPI:
+    """Return the application; settings of the process unless others are given."""
+    config = config or settings.current()
+    key = config.api_key.get_secret_value() if config.api_key else None
+    # Docs and OpenAPI are served below: the framework's pages load scripts from the internet.
+    app = FastAPI(
+        title="MatCraft",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.hub = live.hub(config.events)
+    for noun in (campaigns, jobs, health):
+        app.include_router(noun.router, prefix=BASE)
+    app.include_router(live.router, prefix=BASE)
+    _add_description(app)
+    translate_errors(app)
+    app.add_middleware(Admission, key=key, public=PUBLIC)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.hub.close()
+
+
+def _add_description(app: FastAPI) -> None:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = describe(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+    @app.get(OPENAPI, include_in_schema=False)
+    def openapi_file() -> Response:
+        return answer(app.openapi())
+
+    @app.get(DOCS, include_in_schema=False)
+    def docs() -> Response:
+        return HTMLResponse(docs_page.render(app.openapi()), headers=docs_page.HEADERS)
+
+    @app.get("/", include_in_schema=False)
+    def root() -> Response:
+        return RedirectResponse(DOCS)
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the shapes of bodies and problems and the key."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+    )
+    shapes = document.setdefault("components", {}).setdefault("schemas", {})
+    for model in (Definition, NewJob, Problem):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        shapes.update(schema.pop("$defs", {}))
+        shapes[model.__name__] = schema
+    # The framework's own shape of request errors is never sent.
+    for unused in ("HTTPValidationError", "ValidationError"):
+        shapes.pop(unused, None)
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"key": []}]
+    for path in PUBLIC & set(document["paths"]):
+        for operation in document["paths"][path].values():
+            operation["security"] = []
+    return document

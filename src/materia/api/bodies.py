@@ -1,0 +1,86 @@
+"""Bodies of requests: read once, bounded, checked before anything is allocated for them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from materia.api.problems import Refusal
+from materia.errors import DefinitionError
+
+JSON_TYPES = {"application/json"}
+YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
+MAX_DEPTH = 32
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def _raw(request: Request) -> bytes:
+    return await request.body()
+
+
+Raw = Annotated[bytes, Depends(_raw)]
+
+
+def media_type(request: Request) -> str:
+    """Return the type of a body without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _definition(request: Request) -> str:
+    given = media_type(request)
+    if given not in JSON_TYPES | YAML_TYPES and not given.endswith("+json"):
+        raise Refusal(
+            415,
+            f"a definition cannot come as {given or 'a body without a type'!r}",
+            "send JSON with `Content-Type: application/json`,"
+            " or YAML with `Content-Type: application/yaml`",
+        )
+    try:
+        return (await request.body()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DefinitionError(
+            f"the definition is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+        ) from error
+
+
+Definition = Annotated[str, Depends(_definition)]
+
+
+def read(model: type[Model], body: bytes, request: Request) -> Model:
+    """Return a JSON body as a model; unknown fields are refused by the model."""
+    given = media_type(request)
+    if given not in JSON_TYPES and not given.endswith("+json"):
+        raise Refusal(
+            415,
+            f"a body of type {given!r} is not read here",
+            "send `Content-Type: application/json`",
+        )
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(422, f"body: this is not JSON: {error}", path="body") from error
+    _require_shallow(content)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from error
+
+
+def _require_shallow(content: Any) -> None:
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        inside: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inside.extend(value.values())
+            elif isinstance(value, list):
+                inside.extend(value)
+        if not inside:
+            return
+        level = inside
+    raise Refusal(422, f"body: more than {MAX_DEPTH} levels of nesting", path="body")

@@ -1,0 +1,72 @@
+"""What every operation says of itself in the OpenAPI file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from materia.api.problems import MEDIA_TYPE
+from materia.api.schemas import Problem
+
+REFUSALS = {
+    401: "no key, or not the key of this server",
+    403: "not allowed",
+    404: "there is no such thing",
+    409: "not possible in the present state, or the idempotency key came with another request",
+    413: "the body is too large",
+    415: "the body has another type than one of those that are read",
+    422: "the request or the definition is wrong; `path` and `findings` say where",
+    503: "waiting can heal it; try again after `Retry-After` seconds",
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of answers that refuse."""
+    return {
+        status: {
+            "description": REFUSALS[status],
+            "content": {
+                MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
+            },
+        }
+        for status in statuses
+    }
+
+
+def says(model: Any, *statuses: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return the description of all answers of an operation.
+
+    Args:
+        model: Shape of the good answer.
+        statuses: Of the refusals beyond those that every operation has.
+    """
+    return {status: {"model": model}, **refusals(401, 422, 503, *statuses)}
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the description of a JSON body."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def takes_definition() -> dict[str, Any]:
+    """Return the description of a body that is a campaign definition."""
+    text = {"schema": {"type": "string"}, "example": EXAMPLE}
+    schema = {"$ref": "#/components/schemas/Definition"}
+    content = {"application/json": {"schema": schema}, "application/yaml": text}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+EXAMPLE = """\
+name: first-campaign
+parameters:
+  - {name: x1, type: continuous, bounds: [0, 1]}
+  - {name: x2, type: continuous, bounds: [0, 1]}
+objectives:
+  - {name: branin, direction: minimize}
+  - {name: currin, direction: minimize}
+evaluator: {type: function, options: {name: branin_currin}}
+optimizer: {budget: 30, seed: 1}
+"""

@@ -1,0 +1,213 @@
+"""WebSockets: what was missed from the table, then what happens, without a gap or a double."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+import orjson
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from materia.api.admission import SUBPROTOCOL
+from materia.errors import MateriaError, NotFoundError
+from materia.events.hub import Hub, Listener
+from materia.events.models import campaign_topic, job_topic
+from materia.services import campaigns, events, jobs
+
+PAGE = 500
+SEND_TIMEOUT_S = 10.0
+MAX_LISTENERS = 2000
+PLAIN_SUBPROTOCOL = "materia.v1"
+
+# Codes of a close: RFC 6455's "try again later", and two of our own range.
+TRY_AGAIN, BAD_REQUEST, UNKNOWN = 1013, 4400, 4404
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
+
+router = APIRouter(prefix="/ws")
+
+
+def hub(url: str) -> Hub:
+    """Return the hub of an application."""
+    return Hub(url, events.last_numbers)
+
+
+@router.websocket("/campaigns/{campaign_id}")
+async def campaign(websocket: WebSocket, campaign_id: str) -> None:
+    """Follow a campaign."""
+    who = {"campaign_id": campaign_id, "job_id": None}
+    await _serve(websocket, campaign_topic(campaign_id), who, lambda: campaigns.get(campaign_id))
+
+
+@router.websocket("/jobs/{job_id}")
+async def job(websocket: WebSocket, job_id: str) -> None:
+    """Follow a job, its progress included."""
+    who = {"campaign_id": None, "job_id": job_id}
+    await _serve(websocket, job_topic(job_id), who, lambda: jobs.get(job_id))
+
+
+async def _serve(
+    websocket: WebSocket, topic: str, who: dict[str, Any], require: Callable[[], Any]
+) -> None:
+    await websocket.accept(_subprotocol(websocket))
+    try:
+        after = _after(websocket.query_params.get("after"))
+        if not topic.isprintable():
+            raise NotFoundError("there is no such thing")
+        await _in_thread(require)
+        live: Hub = websocket.app.state.hub
+        if live.n_listeners >= MAX_LISTENERS:
+            await websocket.close(TRY_AGAIN, "too many live views are open")
+            return
+        await _first_of(Follower(websocket, live, topic, who).run(after), _until_gone(websocket))
+    except ValueError:
+        await websocket.close(BAD_REQUEST, "`after` is the id of an event, a whole number")
+    except NotFoundError as error:
+        await websocket.close(UNKNOWN, error.message[:100])
+    except MateriaError as error:
+        await websocket.close(TRY_AGAIN, error.message[:100])
+    except WebSocketDisconnect:
+        pass
+
+
+def _subprotocol(websocket: WebSocket) -> str | None:
+    """Return which of the offered subprotocols is spoken; a browser insists on one of its own."""
+    offered = websocket.scope.get("subprotocols", [])
+    spoken = (n for n in offered if n == PLAIN_SUBPROTOCOL or n.startswith(SUBPROTOCOL))
+    return PLAIN_SUBPROTOCOL if PLAIN_SUBPROTOCOL in offered else next(spoken, None)
+
+
+def _after(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(text)
+    return int(text)
+
+
+async def _until_gone(websocket: WebSocket) -> None:
+    """Read and drop what the client sends, until it is gone."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _first_of(*work: Any) -> None:
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# Long replays must not take the threads that routes run in.
+_threads = anyio.CapacityLimiter(4)
+
+
+async def _in_thread(
+    call: Callable[Arguments, Value], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Value:
+    return await anyio.to_thread.run_sync(lambda: call(*args, **kwargs), limiter=_threads)
+
+
+class TooSlow(Exception):
+    """The client reads more slowly than events come."""
+
+
+class Follower:
+    """Sends one client the events of one topic, in order and each once."""
+
+    def __init__(self, websocket: WebSocket, live: Hub, topic: str, who: dict[str, Any]) -> None:
+        self._websocket = websocket
+        self._hub = live
+        self._topic = topic
+        self._who = who
+        self._sent = 0
+
+    async def run(self, after: int | None) -> None:
+        """Replay what came after a number (None: everything kept), then go on live.
+
+        A client that is too slow is told to read the state anew, and closed.
+        """
+        first, last = await _in_thread(events.span, self._topic)
+        listener = self._hub.listen(self._topic, last)
+        try:
+            await self._begin(after, first, last)
+            await self._replay(listener)
+            while True:
+                await self._pass_on(listener)
+        except TooSlow:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._websocket.send_text(self._resync())
+                    await self._websocket.close(TRY_AGAIN, "events come faster than they are read")
+        finally:
+            self._hub.leave(listener)
+
+    async def _begin(self, after: int | None, first: int, last: int) -> None:
+        if after is None:
+            self._sent = first - 1 if first else 0
+        elif after > last or after < first - 1:
+            self._sent = last
+            await self._send(self._resync())
+        else:
+            self._sent = after
+
+    async def _replay(self, listener: Listener) -> None:
+        while True:
+            await self._catch_up()
+            if not listener.is_overrun:
+                return
+            # A long replay is no fault of the client: the table has what the queue lost.
+            listener.clear()
+
+    async def _catch_up(self) -> None:
+        """Send what the table has after the last number sent."""
+        while True:
+            found = await _in_thread(events.after, self._topic, self._sent, PAGE)
+            for event in found:
+                await self._send(orjson.dumps(event.message()).decode())
+                self._sent = event.number
+            if len(found) < PAGE:
+                return
+
+    async def _pass_on(self, listener: Listener) -> None:
+        message = await listener.next()
+        if listener.is_overrun:
+            raise TooSlow
+        if message.is_progress:
+            # Progress of before the last change of state would be news from the past.
+            if message.number >= self._sent:
+                await self._send(message.text or "")
+        elif message.number == self._sent + 1 and message.text is not None:
+            await self._send(message.text)
+            self._sent = message.number
+        elif message.number > self._sent:
+            await self._catch_up()
+
+    async def _send(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._websocket.send_text(text)
+        except TimeoutError:
+            raise TooSlow from None
+
+    def _resync(self) -> str:
+        message = {
+            "id": self._sent,
+            "type": "resync",
+            "time": datetime.now(UTC).isoformat(),
+            **self._who,
+            "data": {},
+        }
+        return orjson.dumps(message).decode()

@@ -1,0 +1,128 @@
+"""Rows as clients see them: the fields that people script against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from materia.api.answers import written_time
+
+BASE = "/api/v1"
+
+Row = dict[str, Any]
+
+_CAMPAIGN = (
+    "id",
+    "task_id",
+    "name",
+    "state",
+    "definition",
+    "iteration",
+    "budget",
+    "evaluations_completed",
+    "evaluations_failed",
+    "hypervolume",
+    "pareto_size",
+    "best",
+    "error",
+    "requested_by",
+)
+_CANDIDATE = (
+    "id",
+    "number",
+    "iteration",
+    "state",
+    "params",
+    "predicted",
+    "outcomes",
+    "is_pareto",
+    "why",
+)
+_JOB = (
+    "id",
+    "task",
+    "queue",
+    "priority",
+    "state",
+    "attempt",
+    "progress",
+    "args",
+    "kwargs",
+    "result",
+    "campaign_id",
+    "iteration",
+    "step",
+    "worker",
+    "requested_by",
+)
+_ERROR = ("code", "message", "hint")
+_ITERATION = ("iteration", "n_observations", "hypervolume", "pareto_size", "best")
+
+
+def campaign(row: Row) -> Row:
+    """Return a campaign; `last_event` is where a live view of this state goes on."""
+    return {
+        **{key: row[key] for key in _CAMPAIGN},
+        "last_event": row["event_number"],
+        **_times(row, "created_at", "started_at", "finished_at"),
+    }
+
+
+def candidate(row: Row) -> Row:
+    """Return a candidate."""
+    return {key: row[key] for key in _CANDIDATE}
+
+
+def iteration(row: Row) -> Row:
+    """Return an iteration of a convergence trace."""
+    return {
+        **{key: row[key] for key in _ITERATION},
+        **_times(row, "started_at", "finished_at"),
+    }
+
+
+def fit(row: Row) -> Row:
+    """Return how well the surrogate of an iteration fits."""
+    return {"iteration": row["iteration"], "quality": row["fit"]}
+
+
+def job(row: Row) -> Row:
+    """Return a job."""
+    error = row["error"]
+    return {
+        **{key: row[key] for key in _JOB},
+        "error": error and {key: error.get(key) for key in _ERROR},
+        "is_cancel_requested": row["cancel_requested_at"] is not None,
+        "last_event": row["event_number"],
+        **_times(row, "queued_at", "run_at", "started_at", "finished_at"),
+    }
+
+
+def log_line(row: Row) -> Row:
+    """Return a line of a job's log."""
+    return {**row, "time": written_time(row["time"])}
+
+
+def campaign_links(campaign_id: str, task_id: str) -> Row:
+    """Return where to look for a campaign that was just started."""
+    here = f"{BASE}/campaigns/{campaign_id}"
+    parts = ("candidates", "pareto", "convergence", "surrogate", "events")
+    return {
+        "self": here,
+        **{part: f"{here}/{part}" for part in parts},
+        "live": f"{BASE}/ws/campaigns/{campaign_id}",
+        "job": f"{BASE}/jobs/{task_id}",
+    }
+
+
+def job_links(job_id: str) -> Row:
+    """Return where to look for a job that was just submitted."""
+    here = f"{BASE}/jobs/{job_id}"
+    return {
+        "self": here,
+        **{part: f"{here}/{part}" for part in ("log", "progress", "result")},
+        "live": f"{BASE}/ws/jobs/{job_id}",
+    }
+
+
+def _times(row: Row, *names: str) -> Row:
+    return {name: written_time(row[name]) for name in names}

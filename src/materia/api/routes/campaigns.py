@@ -1,0 +1,137 @@
+"""Campaigns: run, list, look at, stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from materia.api import resources, schemas
+from materia.api.answers import answer
+from materia.api.bodies import Definition
+from materia.api.documentation import says, takes_definition
+from materia.api.paging import Cursor, Limit, by_number, newest_first, page
+from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
+from materia.events.models import campaign_topic
+from materia.services import campaign_views, campaigns, events
+
+router = APIRouter(prefix="/campaigns", tags=["campaigns"])
+
+State = Literal[
+    "created", "running", "paused", "waiting", "completed", "converged", "stopped", "failed"
+]
+Name = Annotated[str | None, Query(max_length=128, pattern=PLAIN)]
+
+
+@router.post(
+    "/run",
+    status_code=202,
+    responses=says(schemas.Started, 409, 413, 415, status=202),
+    openapi_extra=takes_definition(),
+)
+def run(definition: Definition, once: MaybeOnce) -> Response:
+    """Create a campaign from its definition (JSON or YAML) and start it."""
+    started = campaigns.run(definition, requested_by=CALLER, once=once)
+    links = resources.campaign_links(started["campaign_id"], started["task_id"])
+    content = {**started, "links": links}
+    return answer(content, 202, headers={"Location": links["self"]})
+
+
+@router.post(
+    "/validate",
+    responses=says(schemas.Validation, 413, 415),
+    openapi_extra=takes_definition(),
+)
+def validate(definition: Definition) -> Response:
+    """Report everything that is wrong or doubtful in a definition; nothing is created."""
+    checked, findings = campaigns.check(definition)
+
+    return answer(
+        {"valid": checked is not None, "findings": [finding.as_dict() for finding in findings]}
+    )
+
+
+@router.get("", responses=says(schemas.Page[schemas.Campaign]))
+def list_campaigns(
+    limit: Limit = 50, cursor: Cursor = None, state: State | None = None, name: Name = None
+) -> Response:
+    """List campaigns, newest first."""
+    before = newest_first(cursor)
+    rows, total = campaigns.page(limit + 1, before, state=state, name=name)
+    return page(
+        rows,
+        limit,
+        total,
+        resource=resources.campaign,
+        place=lambda row: (row["created_at"], row["id"]),
+    )
+
+
+@router.get("/{campaign_id}", responses=says(schemas.Campaign, 404))
+def get(campaign_id: Id) -> Response:
+    """Return one campaign."""
+    return answer(resources.campaign(campaigns.get(campaign_id)))
+
+
+@router.post("/{campaign_id}/stop", responses=says(schemas.Campaign, 404, 409))
+def stop(campaign_id: Id) -> Response:
+    """Stop a campaign: nothing new starts, results on their way are kept. Twice is fine."""
+    return answer(resources.campaign(campaigns.stop(campaign_id)))
+
+
+@router.get("/{campaign_id}/candidates", responses=says(schemas.Page[schemas.Candidate], 404))
+def candidates(campaign_id: Id, limit: Limit = 200, cursor: Cursor = None) -> Response:
+    """List candidates in the order of asking."""
+    return _candidates(campaign_id, limit, cursor, pareto_only=False)
+
+
+@router.get("/{campaign_id}/pareto", responses=says(schemas.Page[schemas.Candidate], 404))
+def pareto(campaign_id: Id, limit: Limit = 200, cursor: Cursor = None) -> Response:
+    """List the candidates of the Pareto front in the order of asking."""
+    return _candidates(campaign_id, limit, cursor, pareto_only=True)
+
+
+def _candidates(campaign_id: str, limit: int, cursor: str | None, *, pareto_only: bool) -> Response:
+    rows, total = campaigns.candidates(
+        campaign_id, after=by_number(cursor, -1), limit=limit + 1, pareto_only=pareto_only
+    )
+    return page(
+        rows, limit, total, resource=resources.candidate, place=lambda row: (row["number"],)
+    )
+
+
+@router.get("/{campaign_id}/convergence", responses=says(schemas.Convergence, 404))
+def convergence(campaign_id: Id) -> Response:
+    """Return hypervolume and best outcome after each iteration."""
+    found = campaign_views.convergence(campaign_id)
+    return answer({**found, "trace": [resources.iteration(row) for row in found["trace"]]})
+
+
+@router.get("/{campaign_id}/surrogate", responses=says(schemas.Surrogate, 404))
+def surrogate(
+    campaign_id: Id,
+    parity: Annotated[bool, Query(description="false leaves out what must be computed")] = True,
+) -> Response:
+    """Return how well the surrogate fits, by iteration and by leaving out each observation."""
+    found = campaign_views.surrogate(campaign_id, with_parity=parity)
+    return answer({**found, "iterations": [resources.fit(row) for row in found["iterations"]]})
+
+
+@router.get("/{campaign_id}/events", responses=says(schemas.Page[schemas.Event], 404))
+def list_events(
+    campaign_id: Id,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="an event's id")] = 0,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+) -> Response:
+    """List what has happened in a campaign, in order."""
+    campaign = campaigns.get(campaign_id)
+    found = events.after(campaign_topic(campaign_id), by_number(cursor, after), limit + 1)
+    return page(
+        found,
+        limit,
+        campaign["event_number"],
+        resource=lambda event: event.message(),
+        place=lambda event: (event.number,),
+    )

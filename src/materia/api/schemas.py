@@ -1,0 +1,293 @@
+"""Shapes of answers and of JSON bodies, for the OpenAPI file.
+
+Answers are not validated against them row by row, which would cost more than everything else; tests
+do that.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+class Shape(BaseModel):
+    """Base of everything here; other fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(Shape, Generic[Item]):
+    """A page of a list."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one")
+    total: int = Field(description="how many there are on all pages")
+
+
+class Finding(Shape):
+    """One thing that is wrong or doubtful in what was sent."""
+
+    level: Literal["error", "warning"]
+    path: str
+    line: int | None
+    message: str
+    fix: str | None
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="stable; programs go by this")
+    detail: str
+    path: str | None = Field(description="where in the request or definition")
+    hint: str | None = Field(description="what to do about it")
+    line: int | None = None
+    findings: list[Finding] = Field(default_factory=list)
+
+
+class JobError(Shape):
+    """Why a job or campaign failed."""
+
+    code: str
+    message: str
+    hint: str | None
+
+
+class CampaignError(JobError):
+    """Why a campaign failed, and in which job."""
+
+    model_config = ConfigDict(extra="allow")
+
+    job_id: str | None = None
+
+
+class Progress(Shape):
+    """How far a job is."""
+
+    done: float
+    total: float | None
+    message: str
+    eta_s: float | None
+
+
+class Prediction(Shape):
+    """What the surrogate expected of one objective."""
+
+    mean: float
+    std: float
+
+
+class Campaign(Shape):
+    """A campaign."""
+
+    id: str
+    task_id: str = Field(description="the job that ends with the campaign")
+    name: str
+    state: Literal[
+        "created",
+        "running",
+        "paused",
+        "waiting",
+        "completed",
+        "converged",
+        "stopped",
+        "failed",
+    ]
+    definition: dict[str, Any]
+    iteration: int
+    budget: int
+    evaluations_completed: int
+    evaluations_failed: int
+    hypervolume: float | None
+    pareto_size: int
+    best: Any
+    error: CampaignError | None
+    requested_by: str | None
+    last_event: int = Field(description="a live view of this state goes on after this number")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Candidate(Shape):
+    """A point that the campaign asked for."""
+
+    id: str
+    number: int
+    iteration: int
+    state: Literal["proposed", "told", "failed", "cancelled"]
+    params: dict[str, Any]
+    predicted: dict[str, Prediction] | None
+    outcomes: dict[str, float | None] | None
+    is_pareto: bool
+    why: dict[str, Any]
+
+
+class TraceEntry(Shape):
+    """A finished iteration."""
+
+    iteration: int
+    n_observations: int
+    hypervolume: float | None
+    pareto_size: int
+    best: Any
+    started_at: datetime
+    finished_at: datetime
+
+
+class Convergence(Shape):
+    """How the campaign improved from iteration to iteration."""
+
+    converged: bool
+    reason: str | None
+    trace: list[TraceEntry]
+
+
+class Fit(Shape):
+    """How well the surrogate of an iteration fits."""
+
+    iteration: int
+    quality: dict[str, dict[str, float | None]]
+
+
+class Surrogate(Shape):
+    """How good the surrogate is."""
+
+    iterations: list[Fit]
+    parity: dict[str, Any] | None = Field(
+        description="measured against leave-one-out predicted values, per objective"
+    )
+    reason: str | None = Field(description="why there is no parity yet")
+
+
+class Event(Shape):
+    """What has happened; the same message as on the WebSocket."""
+
+    id: int
+    type: str
+    time: datetime
+    campaign_id: str | None
+    job_id: str | None
+    data: dict[str, Any]
+
+
+class Validation(Shape):
+    """Whether a definition can be run, and everything found in it."""
+
+    valid: bool
+    findings: list[Finding]
+
+
+class Started(Shape):
+    """Where to look for a campaign that was just started."""
+
+    task_id: str
+    campaign_id: str
+    links: dict[str, str]
+
+
+class Submitted(Shape):
+    """Where to look for a job that was just submitted."""
+
+    task_id: str
+    links: dict[str, str]
+
+
+class Job(Shape):
+    """A job."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int = Field(description="0-9, 9 the most urgent")
+    state: Literal[
+        "QUEUED",
+        "RUNNING",
+        "RETRYING",
+        "SUCCEEDED",
+        "FAILED",
+        "CANCELLED",
+        "QUARANTINED",
+    ]
+    attempt: int
+    progress: Progress | None
+    args: list[Any]
+    kwargs: dict[str, Any]
+    result: Any
+    error: JobError | None
+    campaign_id: str | None
+    iteration: int | None
+    step: str | None
+    worker: str | None
+    requested_by: str | None
+    is_cancel_requested: bool
+    last_event: int
+    queued_at: datetime
+    run_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobProgress(Shape):
+    """How far a job is."""
+
+    id: str
+    state: str
+    progress: Progress | None
+
+
+class JobResult(Shape):
+    """What a job ended with."""
+
+    id: str
+    state: str
+    result: Any
+    error: JobError | None
+
+
+class LogLine(Shape):
+    """A line of a job's log."""
+
+    number: int
+    time: datetime
+    level: str
+    text: str
+
+
+class NewJob(Shape):
+    """A job to submit."""
+
+    task: Annotated[str, Field(max_length=255, examples=["tasks.simple_tasks.ping"])]
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    args: list[Any] = Field(default_factory=list)
+    queue: Annotated[str, Field(max_length=128)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+
+
+class Queue(Shape):
+    """What waits and runs in a queue."""
+
+    queue: str
+    waiting: int
+    running: int
+
+
+class Liveness(Shape):
+    """That the server answers."""
+
+    status: Literal["alive"]
+    version: str
+
+
+class Readiness(Shape):
+    """That work can be taken and gets done."""
+
+    status: Literal["ready"]
+    checks: dict[str, Literal["ok"]]

@@ -1,0 +1,75 @@
+"""What people look at in a campaign: its convergence, and how good its surrogate is."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from materia.errors import SurrogateError
+from materia.services import campaigns
+from materia.store.campaigns import CampaignState
+
+N_PARITIES = 16
+
+# Computed in a process that serves others too, so one at a time and not twice.
+_parity_lock = threading.Lock()
+_parities: dict[str, tuple[int, dict[str, Any]]] = {}
+
+
+def convergence(campaign_id: str) -> dict[str, Any]:
+    """Return whether the campaign has converged, why, and its finished iterations as a trace.
+
+    The `best` of an entry is the best value of a single objective, None when there are several.
+    """
+    campaign = campaigns.get(campaign_id)
+    names = [objective["name"] for objective in campaign["definition"]["objectives"]]
+    trace = [
+        {**row, "best": row["best"]["outcomes"][names[0]] if row["best"] and one else None}
+        for one in (len(names) == 1,)
+        for row in campaigns.iterations(campaign_id)
+        if row["finished_at"] is not None
+    ]
+    converged = campaign["state"] == CampaignState.CONVERGED
+    rule = campaign["definition"]["optimizer"]["active_learning"]
+    reason = (
+        f"{rule['convergence_patience']} iterations brought less than"
+        f" {rule['convergence_threshold']:g} of the scale"
+    )
+    return {"converged": converged, "reason": reason if converged else None, "trace": trace}
+
+
+def parity(campaign_id: str) -> dict[str, Any]:
+    """Return measured against leave-one-out predicted values of the surrogate, per objective.
+
+    Raises:
+        SurrogateError: It cannot be fitted to the observations so far.
+    """
+    from materia.services import campaign_steps
+
+    observed = campaigns.get(campaign_id)["evaluations_completed"]
+    with _parity_lock:
+        known = _parities.get(campaign_id)
+        if known is not None and known[0] == observed:
+            return known[1]
+        _, engine = campaign_steps.load_engine(campaign_id)
+        found = engine.parity()
+        _parities.pop(campaign_id, None)
+        _parities[campaign_id] = (observed, found)
+        if len(_parities) > N_PARITIES:
+            del _parities[next(iter(_parities))]
+    return found
+
+
+def surrogate(campaign_id: str, *, with_parity: bool = True) -> dict[str, Any]:
+    """Return the quality of each fit, and the parity of the last; `reason` when there is none."""
+    fits = [row for row in campaigns.iterations(campaign_id) if row["fit"]]
+    found: dict[str, Any] | None = None
+    reason = None
+    if with_parity:
+        try:
+            found = parity(campaign_id) or None
+        except SurrogateError as error:
+            reason = error.message
+        if found is None and reason is None:
+            reason = "there are no observations yet"
+    return {"iterations": fits, "parity": found, "reason": reason}
