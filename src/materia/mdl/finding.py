@@ -9,7 +9,7 @@ from materia.errors import DefinitionError
 from materia.mdl.places import Path, Place, written
 
 MAX_FINDINGS = 100
-"""So many are kept; of the others only the number is told."""
+"""So many are kept; nobody reads more, and looking for more costs time."""
 
 Level = Literal["error", "warning"]
 
@@ -50,7 +50,8 @@ class Findings:
         self.root: Place | None = None
         """Places of the values, once the text has been read."""
         self._found: list[tuple[Path, Finding]] = []
-        self._n_more = 0
+        self.is_full = False
+        """Whether there is no room for more; looking further is in vain."""
 
     def error(
         self, path: Path, message: str, fix: str | None = None, *, line: int | None = None
@@ -66,7 +67,7 @@ class Findings:
         self, level: Level, path: Path, message: str, fix: str | None, line: int | None
     ) -> None:
         if len(self._found) >= MAX_FINDINGS:
-            self._n_more += 1
+            self.is_full = True
             return
         if line is None and self.root is not None:
             line = self.root.at(path).line
@@ -75,12 +76,12 @@ class Findings:
     def forget(self) -> None:
         """Drop everything found so far, because the source is read again in another way."""
         self._found.clear()
-        self._n_more = 0
+        self.is_full = False
 
     @property
     def has_errors(self) -> bool:
         """Whether anything found keeps the campaign from running."""
-        return self._n_more > 0 or any(f.level == "error" for _, f in self._found)
+        return self.is_full or any(f.level == "error" for _, f in self._found)
 
     def blames(self, path: Path) -> bool:
         """Whether an error stands at `path` or at something that contains it."""
@@ -97,10 +98,9 @@ class Findings:
             return (finding.line or 0, section, entry)
 
         findings = [finding for _, finding in sorted(self._found, key=rank)]
-        if self._n_more:
-            findings.append(
-                Finding("error", "", None, f"{self._n_more} more findings are not shown")
-            )
+        if self.is_full:
+            what = f"there are more than {MAX_FINDINGS} findings; the others are not shown"
+            findings.append(Finding("error", "", None, what, "correct these first"))
         return findings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ MAX_OBJECTIVES = 2
 MAX_NAMES = 200
 """Parameters and parts together."""
 
+_MOST = 100  # entries of any list; a longer one has been reported already
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -32,6 +35,7 @@ def judge(data: Mapping[str, Any], findings: Findings) -> None:
     """
     names = _names(data)
     _judge_names(data, names, findings)
+    times = Counter(names.numbers)
     box: dict[str, Interval] = {}
     for path, entry in _entries(data, "parameters"):
         model = PARAMETER_KINDS.get(str(entry.get("type")))
@@ -39,10 +43,14 @@ def judge(data: Mapping[str, Any], findings: Findings) -> None:
         if parameter is not None:
             found = judge_parameter(parameter, path, findings)
             # A name that is declared twice has no bounds that could be relied on.
-            box |= {n: bounds for n, bounds in found.items() if names.numbers.count(n) == 1}
+            box |= {name: bounds for name, bounds in found.items() if times[name] == 1}
     for path, text in _expressions(data, "constraints"):
+        if findings.is_full:
+            return
         judge_constraint(text, names, box, path, findings)
     for path, text in _expressions(data, "outcome_constraints"):
+        if findings.is_full:
+            return
         judge_outcome_constraint(text, names, path, findings)
     _judge_objectives(data, findings)
     optimizer = _valid(Optimizer, data.get("optimizer", {}))
@@ -63,7 +71,7 @@ def _entries(data: Mapping[str, Any], *path: str | int) -> Iterator[tuple[Path, 
     found: Any = data
     for step in path:
         found = found.get(step) if isinstance(step, str) else found[step]
-    for i, entry in enumerate(found if isinstance(found, list) else []):
+    for i, entry in enumerate(found[:_MOST] if isinstance(found, list) else []):
         if isinstance(entry, dict):
             yield (*path, i), entry
 

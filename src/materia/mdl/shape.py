@@ -75,12 +75,14 @@ def examine(value: Any, findings: Findings) -> tuple[Definition | None, dict[str
             del data[key]  # a section whose entries are all commented out
     definition, errors = _validated(data)
     for _ in range(_ROUNDS):
-        n_repaired = sum(_repair(error, data, findings) for error in errors)
+        n_repaired = sum(_repair(e, data, findings) for e in errors if not findings.is_full)
         if n_repaired == 0:
             break
         definition, errors = _validated(data)
     told: set[Path] = set()
     for error in errors:
+        if findings.is_full:
+            break
         path = _path(error)
         # More objectives than can be optimised have a finding of their own.
         is_told_elsewhere = path == ("objectives",) and error["type"] == "too_long"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -169,7 +171,7 @@ def test_more_findings_than_anybody_reads_are_counted() -> None:
     keys = "\n".join(f"  zz{i}: 1" for i in range(MAX_FINDINGS + 30))
     _, found = check(changed(("optimizer:", f"optimizer:\n{keys}")))
     assert len(found) == MAX_FINDINGS + 1
-    assert found[-1].message == "30 more findings are not shown"
+    assert found[-1].message.startswith(f"there are more than {MAX_FINDINGS} findings")
 
 
 @pytest.mark.parametrize("source", ["", "# nothing\n", "---\n", b""])
@@ -242,7 +244,7 @@ def broken(draw: st.DrawFn) -> Any:
                 continue
             match draw(st.sampled_from(["replace", "remove", "rename", "double"])):
                 case "replace":
-                    here[key] = draw(junk)
+                    here[key] = copy.deepcopy(draw(junk))
                 case "remove":
                     del here[key]
                 case "rename" if isinstance(here, dict):
@@ -253,6 +255,27 @@ def broken(draw: st.DrawFn) -> Any:
                     here.append(copy.deepcopy(here[key]))
             break
     return data
+
+
+def test_a_definition_with_thousands_of_faults_is_answered_with_the_first_of_them() -> None:
+    names = [f"p{i}" for i in range(300)]
+    long = {"expression": f"{' + '.join(names)} <= 1"}
+    parts = [{"name": f"p{i}"} for i in range(100)]
+    group = {"name": "g", "type": "composition", "parts": parts}
+    for wrong in (
+        {f"budge{i}": 1 for i in range(20_000)},
+        {"constraints": [long] * 20},
+        {"parameters": [group] * 100},
+        {"evaluator": {"type": "ase", "options": {"x": [float("nan")] * 20_000}}},
+    ):
+        found = findings_of({**DATA, **wrong})
+        assert len(found) == MAX_FINDINGS + 1
+        assert found[-1].fix == "correct these first"
+
+
+def test_reading_definitions_loads_no_numerics() -> None:
+    code = "import sys, materia.mdl; assert not {'numpy', 'scipy', 'ase'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @given(broken())
