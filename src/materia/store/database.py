@@ -32,6 +32,8 @@ from materia import settings
 from materia.errors import MissingExtraError, TransientError
 
 BUSY_TIMEOUT_S = 15.0
+# Marks a connection that only reads; on SQLite it then begins no transaction.
+READS = "materia_reads"
 
 
 def _dumps(value: Any) -> str:
@@ -51,7 +53,8 @@ class Database:
         if self.url.drivername in {"postgresql", "postgres"}:
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine = self._create_engine()
-        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        reading = {READS: True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._reader = self.engine.execution_options(**reading)
 
     def _create_engine(self) -> Engine:
         options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
@@ -110,7 +113,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    if connection.get_isolation_level() != "AUTOCOMMIT":
+    if not connection.get_execution_options().get(READS):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
