@@ -23,6 +23,8 @@ from materia.stack.redis import find_server, server_version
 EXTRAS = {"ase": "ase", "flower": "flower", "postgres": "psycopg", "report": "matplotlib"}
 LOW_DISK_BYTES = 1_000_000_000
 TIMEOUT_S = 3.0
+# Always spent whole: how many workers will answer is not known.
+INSPECT_S = 1.5
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -235,7 +237,7 @@ def workers(place: Place) -> Iterator[Check]:
         return
     try:
         with Celery(broker=place.settings.broker_url, set_as_current=False) as app:
-            answers = app.control.inspect(timeout=TIMEOUT_S).active_queues() or {}
+            answers = app.control.inspect(timeout=INSPECT_S).active_queues() or {}
     except OperationalError:
         yield Check("workers", "fail", "not known, since the broker does not answer")
         return

@@ -20,9 +20,15 @@ async def at_once(_: int) -> bool:
     return True
 
 
-def http_ok(host: str, port: int, path: str) -> Probe:
-    """Return a probe that asks for `path` and takes status 200 for yes."""
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+def http_ok(host: str, port: int, path: str, key: str) -> Probe:
+    """Return a probe that asks for `path` with an API key and takes status 200 for yes."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}:{port}",
+        f"Authorization: Bearer {key}",
+        "Connection: close",
+    ]
+    request = "\r\n".join(lines) + "\r\n\r\n"
 
     async def probe(_: int) -> bool:
         status = await _exchange(host, port, request, until=b"\r\n")

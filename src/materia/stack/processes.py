@@ -53,11 +53,12 @@ def table(
         ProcessSpec("migrate", (python, "-m", "materia.store.migrate"), env=env, is_one_shot=True)
     )
     after = tuple(spec.name for spec in first)
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
     api = ProcessSpec(
         "api",
         (python, "-m", "materia.api"),
         env=env,
-        ready=probes.http_ok(reachable(settings.api_host), settings.api_port, API_READY),
+        ready=probes.http_ok(reachable(settings.api_host), settings.api_port, API_READY, key),
         after=after,
     )
     worker_ready = folder.run / "worker.ready"
