@@ -25,6 +25,17 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 UNIT = Path(__file__).parent / "unit"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let faults be tried more often than in the ordinary suite."""
+    parser.addoption("--trials", type=int, default=3, help="how often a random fault is tried")
+
+
+@pytest.fixture
+def trials(request: pytest.FixtureRequest) -> int:
+    """Return how often a test tries a fault at a random point."""
+    return int(request.config.getoption("--trials"))
+
+
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Keep the developer's own settings away, and the working folder clean of data."""

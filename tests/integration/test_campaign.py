@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from materia import Campaign, evaluators
+from campaigns_under_test import branin_currin, finished, golden, params_of
 from materia.errors import DefinitionError, StateError
 from materia.events.models import campaign_topic
-from materia.mdl import load
 from materia.services import campaigns, jobs
 from materia.store import events as event_rows
 from materia.store.database import database
@@ -17,60 +16,12 @@ from servers import wait_until
 from workers import Cluster
 
 
-def definition(**changes: Any) -> dict[str, Any]:
-    """Return Branin–Currin as a campaign of 22 evaluations."""
-    optimizer = {"budget": 22, "batch_size": 4, "seed": 5, **changes.pop("optimizer", {})}
-    return {
-        "name": "branin-currin",
-        "parameters": [
-            {"name": "x1", "type": "continuous", "bounds": [0, 1]},
-            {"name": "x2", "type": "continuous", "bounds": [0, 1]},
-        ],
-        "objectives": [
-            {"name": "branin", "reference_point": 18},
-            {"name": "currin", "reference_point": 6},
-        ],
-        "evaluator": {"type": "function", "options": {"name": "branin_currin"}},
-        "optimizer": optimizer,
-        **changes,
-    }
-
-
-def golden(source: dict[str, Any]) -> Campaign:
-    """Run a campaign without any service, as the library does."""
-    campaign = Campaign.from_dict(source)
-    evaluator = evaluators.build(load(source), data_roots=[])
-    while size := campaign.next_batch_size():
-        for candidate in campaign.ask(size):
-            seed = evaluators.seed_for(source["optimizer"]["seed"], candidate.number)
-            evaluation = evaluator.evaluate(candidate.params, seed=seed)
-            campaign.tell({candidate.id: evaluation.outcomes})
-        if campaign.convergence()["converged"]:
-            break
-    return campaign
-
-
-def finished(cluster: Cluster, campaign_id: str) -> dict[str, Any]:
-    """Wait until a campaign has ended."""
-    ends = {"completed", "converged", "stopped", "failed"}
-    try:
-        wait_until(lambda: campaigns.get(campaign_id)["state"] in ends, "the campaign ends", 120)
-    except AssertionError as error:
-        logs = "\n".join(p.text()[-4000:] for p in cluster.programs)
-        raise AssertionError(f"{error}\n{campaigns.get(campaign_id)}\n{logs}") from None
-    return campaigns.get(campaign_id)
-
-
-def params_of(campaign_id: str) -> list[dict[str, Any]]:
-    return [row["params"] for row in campaigns.candidates(campaign_id)[0]]
-
-
 def test_a_campaign_over_workers_equals_the_library_bit_for_bit(cluster: Cluster) -> None:
     cluster.worker()
     cluster.scheduler()
-    started = campaigns.run(definition())
+    started = campaigns.run(branin_currin())
     row = finished(cluster, started["campaign_id"])
-    expected = golden(definition())
+    expected = golden(branin_currin())
     assert row["state"] == "completed"
     assert row["evaluations_completed"] == 22
     told = [candidate["params"] for candidate in expected.dump()["candidates"]]
@@ -82,7 +33,7 @@ def test_a_campaign_over_workers_equals_the_library_bit_for_bit(cluster: Cluster
 
 def test_the_task_id_ends_with_the_campaign_and_gives_its_summary(cluster: Cluster) -> None:
     cluster.worker()
-    started = campaigns.run(definition(optimizer={"budget": 8}))
+    started = campaigns.run(branin_currin(optimizer={"budget": 8}))
     summary = cluster.client().AsyncResult(started["task_id"]).get(timeout=90)
     assert summary["state"] == "completed"
     assert summary["campaign_id"] == started["campaign_id"]
@@ -93,7 +44,7 @@ def test_the_task_id_ends_with_the_campaign_and_gives_its_summary(cluster: Clust
 
 def test_the_events_of_a_campaign_tell_its_whole_story_without_a_gap(cluster: Cluster) -> None:
     cluster.worker()
-    started = campaigns.run(definition(optimizer={"budget": 14}))
+    started = campaigns.run(branin_currin(optimizer={"budget": 14}))
     finished(cluster, started["campaign_id"])
     with database().read() as connection:
         topic = campaign_topic(started["campaign_id"])
@@ -112,7 +63,7 @@ def test_a_stopped_campaign_starts_nothing_new_and_keeps_what_was_measured(
 ) -> None:
     cluster.worker()
     slow = {"type": "function", "options": {"name": "branin_currin", "delay_s": 0.5}}
-    started = campaigns.run(definition(evaluator=slow, optimizer={"budget": 200}))
+    started = campaigns.run(branin_currin(evaluator=slow, optimizer={"budget": 200}))
     campaign_id = started["campaign_id"]
     wait_until(lambda: campaigns.get(campaign_id)["evaluations_completed"] >= 3, "some results")
     assert campaigns.stop(campaign_id)["state"] == "stopped"
@@ -155,7 +106,7 @@ def test_failed_candidates_do_not_end_a_campaign(cluster: Cluster) -> None:
 
 @pytest.mark.usefixtures("backends")
 def test_an_invalid_definition_starts_nothing() -> None:
-    broken = definition(evaluator={"type": "functoin", "options": {}})
+    broken = branin_currin(evaluator={"type": "functoin", "options": {}})
     broken["parameters"][0]["bounds"] = [1, 0]
     with pytest.raises(DefinitionError) as caught:
         campaigns.run(broken)
@@ -167,7 +118,7 @@ def test_an_invalid_definition_starts_nothing() -> None:
 
 @pytest.mark.usefixtures("backends")
 def test_a_finished_campaign_cannot_be_stopped() -> None:
-    started = campaigns.run(definition())
+    started = campaigns.run(branin_currin())
     campaigns.stop(started["campaign_id"])
     with database().write() as connection:
         from materia.store import campaigns as rows
