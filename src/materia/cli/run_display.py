@@ -1,0 +1,134 @@
+"""What a local run shows: a live line while it works, tables when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from materia import report
+from materia.mdl.definition import Definition
+from materia.report.content import number
+
+if TYPE_CHECKING:
+    from materia.services import local_run
+
+MAX_ROWS = 20
+
+
+class RunDisplay:
+    """A progress bar on a terminal, one line per iteration elsewhere; use as a context manager."""
+
+    def __init__(self, console: Console, definition: Definition) -> None:
+        self._console = console
+        self._definition = definition
+        self._units = {o.name: o.unit for o in definition.objectives}
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[result]}", markup=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(
+            "starting  ", total=definition.optimizer.budget, result="", start=False
+        )
+        self._last = ""
+
+    def __enter__(self) -> RunDisplay:
+        self._console.print(Text(self._definition.name, style="bold"))
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: local_run.Progress) -> None:
+        """Show where the run stands."""
+        result = self._result(progress)
+        if self._console.is_terminal:
+            # The time that is left is judged by this session's own speed, not by work of before.
+            if not self._bar.tasks[0].started:
+                self._bar.update(self._task, completed=progress.n_done)
+                self._bar.start_task(self._task)
+            self._bar.update(
+                self._task,
+                completed=progress.n_done,
+                description=f"{progress.phase:10}",
+                result=result,
+            )
+        elif progress.phase in ("choosing", "finished"):
+            line = f"{progress.n_done}/{progress.budget} evaluations  {result}"
+            if progress.n_done and line != self._last:
+                self._console.print(line, markup=False, soft_wrap=True)
+            self._last = line
+
+    def _result(self, progress: local_run.Progress) -> str:
+        parts = []
+        if len(self._units) > 1 and progress.hypervolume is not None:
+            parts.append(f"hypervolume {number(progress.hypervolume)}")
+        if progress.best is not None:
+            outcomes = [_with_unit(name, v, self._units[name]) for name, v in progress.best.items()]
+            parts.append(f"{'best' if len(self._units) == 1 else 'compromise'} "
+                         f"{', '.join(outcomes)}")  # fmt: skip
+        if progress.n_failed:
+            parts.append(f"{progress.n_failed} failed")
+        return " · ".join(parts)
+
+
+def show_results(
+    console: Console, finished: local_run.Finished, written: Mapping[str, Path], folder: Path
+) -> None:
+    """Print why the run ended, the front and where everything is."""
+    campaign = finished.campaign
+    failed = sum(candidate["state"] == "failed" for candidate in campaign.candidates)
+    console.print(f"finished: {finished.reason}", markup=False, soft_wrap=True)
+    if failed:
+        console.print(f"{failed} evaluations failed; results.csv says why", style="yellow")
+    front = campaign.pareto_front()
+    if front:
+        console.print(_front_table(campaign.definition, front))
+        if len(front) > MAX_ROWS:
+            console.print(f"… and {len(front) - MAX_ROWS} more in results.csv")
+    for name, path in written.items():
+        console.print(f"{name.replace('_', ' '):22}{path}", markup=False, soft_wrap=True)
+    if not report.has_figures():
+        console.print("figures need matplotlib: pip install 'materia[report]'", markup=False)
+
+
+def _front_table(definition: Definition, front: list[dict[str, Any]]) -> Table:
+    title = "Pareto front" if len(definition.objectives) > 1 else "Best"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("id")
+    arrows = {"maximize": " ↑", "minimize": " ↓"}
+    for objective in definition.objectives:
+        arrow = " →" if objective.target is not None else arrows[objective.direction]
+        unit = f"\n{objective.unit}" if objective.unit else ""
+        heading = Text(f"{objective.name}{arrow}{unit}")
+        table.add_column(heading, justify="right", no_wrap=True, style="bold")
+    names = list(front[0]["params"])
+    for name in names:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for point in _spread(front, MAX_ROWS):
+        outcomes = [number(point["outcomes"][o.name]) for o in definition.objectives]
+        params = [number(point["params"][name]) for name in names]
+        table.add_row(*(Text(cell) for cell in (point["id"], *outcomes, *params)))
+    return table
+
+
+def _spread(front: list[dict[str, Any]], n: int) -> list[dict[str, Any]]:
+    """Return at most n points, evenly spread over the front, both ends among them."""
+    if len(front) <= n:
+        return front
+    return [front[round(i * (len(front) - 1) / (n - 1))] for i in range(n)]
+
+
+def _with_unit(name: str, value: float, unit: str | None) -> str:
+    return f"{name} {number(value)}{f' {unit}' if unit else ''}"

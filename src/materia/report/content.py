@@ -1,0 +1,243 @@
+"""What a report says, read from plain data once so that table, figures and page agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from materia.engine.objectives import Objectives
+from materia.engine.pareto import is_non_dominated
+from materia.mdl.definition import (
+    CategoricalParameter,
+    CompositionParameter,
+    ContinuousParameter,
+    Definition,
+    IntegerParameter,
+    Objective,
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One parameter, part or objective, as an axis or a column.
+
+    Attributes:
+        choices: Of a categorical parameter, in declared order; None for a number.
+        aim: "maximize", "minimize" or "target" for an objective, None for a parameter.
+    """
+
+    name: str
+    unit: str | None = None
+    choices: tuple[Any, ...] | None = None
+    is_log: bool = False
+    aim: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Name with its unit."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def title(self) -> str:
+        """Name and unit and, for an objective, where the good values are."""
+        arrow = {"maximize": " ↑", "minimize": " ↓", "target": " → target"}.get(self.aim or "", "")
+        return f"{self.label}{arrow}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate.
+
+    Attributes:
+        values: Params and measured outcomes by name; outcomes not known are missing.
+        errors: Standard errors of outcomes that came with one.
+        predicted: Mean and standard deviation by objective, from before the evaluation.
+        is_initial: Whether it belongs to the initial design.
+    """
+
+    id: str
+    iteration: int
+    state: str
+    values: Mapping[str, Any]
+    errors: Mapping[str, float]
+    predicted: Mapping[str, Mapping[str, float]]
+    source: str
+    is_initial: bool
+    is_front: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a report shows.
+
+    Attributes:
+        facts: Short statements about the campaign, label and value.
+        rows: Every candidate in the order of asking.
+        trace: Per iteration: n_observations, hypervolume, best.
+        parity: Per objective: measured, predicted and std, equally long lists.
+    """
+
+    name: str
+    description: str | None
+    definition: Mapping[str, Any]
+    facts: Sequence[tuple[str, str]]
+    parameters: Sequence[Column]
+    objectives: Sequence[Column]
+    rows: Sequence[Row]
+    trace: Sequence[Mapping[str, Any]]
+    parity: Mapping[str, Mapping[str, Sequence[float]]]
+    targets: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def front(self) -> list[Row]:
+        """Rows of the front (or the best ones), best first objective first."""
+        first = self.objectives[0]
+        goal = self.targets.get(first.name)
+
+        def badness(row: Row) -> float:
+            value = float(row.values[first.name])
+            if goal is not None:
+                return abs(value - goal)
+            return -value if first.aim == "maximize" else value
+
+        return sorted((row for row in self.rows if row.is_front), key=badness)
+
+    @property
+    def measured(self) -> list[Row]:
+        """Rows with a value for every objective."""
+        return [r for r in self.rows if all(o.name in r.values for o in self.objectives)]
+
+    @classmethod
+    def of(
+        cls,
+        campaign: Mapping[str, Any],
+        candidates: Sequence[Mapping[str, Any]],
+        convergence: Mapping[str, Any],
+        parity: Mapping[str, Any],
+    ) -> Content:
+        """Return the content of a campaign; arguments as for `materia.report.write`."""
+        definition = Definition.model_validate(campaign["definition"])
+        outcomes = [_outcomes(candidate) for candidate in candidates]
+        front = _front(definition, candidates, [means for means, _ in outcomes])
+        rows = [
+            _row(candidate, means, errors, is_front)
+            for candidate, (means, errors), is_front in zip(
+                candidates, outcomes, front, strict=True
+            )
+        ]
+        return cls(
+            name=str(campaign["name"]),
+            description=definition.description,
+            definition=campaign["definition"],
+            facts=_facts(campaign, definition, rows, convergence),
+            parameters=[column for p in definition.parameters for column in _columns(p)],
+            objectives=[_objective(objective) for objective in definition.objectives],
+            rows=rows,
+            trace=list(convergence.get("trace") or []),
+            parity=parity,
+            targets={o.name: o.target for o in definition.objectives if o.target is not None},
+        )
+
+
+def number(value: Any) -> str:
+    """Return a number as people read it, to five digits; anything else as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
+        return str(int(value))
+    return f"{value:.5g}" if math.isfinite(value) else "–"
+
+
+def _outcomes(candidate: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return measured means and standard errors; an outcome may be a number or a pair."""
+    means, errors = {}, {}
+    for name, outcome in (candidate.get("outcomes") or {}).items():
+        if isinstance(outcome, list | tuple):
+            means[name], errors[name] = float(outcome[0]), float(outcome[1])
+        elif outcome is not None:
+            means[name] = float(outcome)
+    return means, errors
+
+
+def _front(
+    definition: Definition,
+    candidates: Sequence[Mapping[str, Any]],
+    means: Sequence[Mapping[str, float]],
+) -> list[bool]:
+    if any("is_pareto" in candidate for candidate in candidates):
+        return [bool(candidate.get("is_pareto")) for candidate in candidates]
+    objectives = Objectives(definition)
+    outcomes = np.array(
+        [[row.get(name, math.nan) for name in objectives.names] for row in means]
+    ).reshape(len(means), objectives.m)
+    counted = ~np.isnan(outcomes).any(axis=1) & objectives.is_feasible(outcomes)
+    front = np.zeros(len(means), dtype=bool)
+    if counted.any():
+        front[counted] = is_non_dominated(objectives.minimised(outcomes[counted]))
+    return [bool(flag) for flag in front]
+
+
+def _row(
+    candidate: Mapping[str, Any],
+    means: Mapping[str, float],
+    errors: Mapping[str, float],
+    is_front: bool,
+) -> Row:
+    source = str((candidate.get("why") or {}).get("source", ""))
+    error = candidate.get("error")
+    return Row(
+        id=str(candidate["id"]),
+        iteration=int(candidate["iteration"]),
+        state=str(candidate["state"]),
+        values={**candidate["params"], **means},
+        errors=errors,
+        predicted=candidate.get("predicted") or {},
+        source=source,
+        is_initial=source in ("", "initial design"),
+        is_front=is_front,
+        error=error.get("message") if isinstance(error, Mapping) else error,
+    )
+
+
+def _columns(parameter: Any) -> list[Column]:
+    if isinstance(parameter, CompositionParameter):
+        return [Column(part.name, parameter.unit) for part in parameter.parts]
+    if isinstance(parameter, CategoricalParameter):
+        return [Column(parameter.name, parameter.unit, choices=tuple(parameter.choices))]
+    assert isinstance(parameter, ContinuousParameter | IntegerParameter)
+    return [Column(parameter.name, parameter.unit, is_log=parameter.log_scale)]
+
+
+def _objective(objective: Objective) -> Column:
+    aim = "target" if objective.target is not None else objective.direction
+    return Column(objective.name, objective.unit, aim=aim)
+
+
+def _facts(
+    campaign: Mapping[str, Any],
+    definition: Definition,
+    rows: Sequence[Row],
+    convergence: Mapping[str, Any],
+) -> list[tuple[str, str]]:
+    n_told = sum(row.state == "told" for row in rows)
+    n_failed = sum(row.state == "failed" for row in rows)
+    facts = [("state", str(campaign.get("state", "")))]
+    facts += [("evaluations", f"{n_told} of {definition.optimizer.budget}")]
+    if n_failed:
+        facts.append(("failed", str(n_failed)))
+    facts.append(("iterations", str(max((row.iteration for row in rows), default=-1) + 1)))
+    if len(definition.objectives) > 1:
+        facts.append(("on the front", str(sum(row.is_front for row in rows))))
+        if campaign.get("hypervolume") is not None:
+            facts.append(("hypervolume", number(campaign["hypervolume"])))
+    facts.append(("seed", str(definition.optimizer.seed)))
+    if definition.evaluator is not None:
+        facts.append(("evaluator", definition.evaluator.type))
+    if convergence.get("reason"):
+        facts.append(("ended", str(convergence["reason"])))
+    return [(label, value) for label, value in facts if value]
