@@ -23,7 +23,9 @@ logger = log.logger(__name__)
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening address; `OSError` when it is taken."""
-    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named as TCP, for asyncio switches off Nagle's delay only where it sees the protocol.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Accepted connections inherit it.

@@ -31,12 +31,16 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _called(given: str) -> str:
+    return f"a body of type {given[:100]!r}" if given else "a body without a type"
+
+
 async def _definition(request: Request) -> str:
     given = media_type(request)
     if given not in JSON_TYPES | YAML_TYPES and not given.endswith("+json"):
         raise Refusal(
             415,
-            f"a definition cannot come as {given or 'a body without a type'!r}",
+            f"a definition cannot come as {_called(given)}",
             "send JSON with `Content-Type: application/json`,"
             " or YAML with `Content-Type: application/yaml`",
         )
@@ -57,7 +61,7 @@ def read(model: type[Model], body: bytes, request: Request) -> Model:
     if given not in JSON_TYPES and not given.endswith("+json"):
         raise Refusal(
             415,
-            f"a body of type {given!r} is not read here",
+            f"{_called(given)} is not read here",
             "send `Content-Type: application/json`",
         )
     try:

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from materia.store import paging
 from materia.store.database import Database
 from materia.store.tables import campaigns, candidates, evaluations, iterations
 
 Row = dict[str, Any]
+
+
+# A pool may have thousands of rows.
+_LISTED = tuple(column for column in campaigns.c if column is not campaigns.c.pool)
 
 
 class CampaignState(StrEnum):
@@ -81,25 +86,16 @@ def page(
     state: str | None = None,
     name: str | None = None,
 ) -> tuple[list[Row], int]:
-    """Return a page of campaigns, newest first, and how many match in all."""
-    matches = [
-        column == value
-        for column, value in ((campaigns.c.state, state), (campaigns.c.name, name))
-        if value is not None
-    ]
-    count = select(func.count()).select_from(campaigns).where(*matches)
-    total = connection.execute(count).scalar_one()
-    query = select(campaigns).where(*matches)
-    if before is not None:
-        created_at, campaign_id = before
-        query = query.where(
-            or_(
-                campaigns.c.created_at < created_at,
-                and_(campaigns.c.created_at == created_at, campaigns.c.id < campaign_id),
-            )
-        )
-    query = query.order_by(campaigns.c.created_at.desc(), campaigns.c.id.desc()).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()], total
+    """Return a page of campaigns without their pools, newest first, and how many match in all."""
+    return paging.newest_first(
+        connection,
+        campaigns,
+        _LISTED,
+        by="created_at",
+        filters={"state": state, "name": name},
+        limit=limit,
+        before=before,
+    )
 
 
 def add_iteration(
@@ -129,7 +125,7 @@ def iterations_of(connection: Connection, campaign_id: str) -> list[Row]:
         .where(iterations.c.campaign_id == campaign_id)
         .order_by(iterations.c.iteration)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return paging.rows_of(connection.execute(query))
 
 
 def add_candidates(connection: Connection, rows: Sequence[Row]) -> None:
@@ -159,7 +155,7 @@ def candidates_of(
         query = query.where(candidates.c.is_pareto)
     if limit is not None:
         query = query.limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return paging.rows_of(connection.execute(query))
 
 
 def n_candidates(connection: Connection, campaign_id: str, *, pareto_only: bool = False) -> int:
@@ -237,4 +233,4 @@ def evaluations_of(connection: Connection, campaign_id: str, candidate_id: str) 
         .where(evaluations.c.campaign_id == campaign_id, evaluations.c.candidate_id == candidate_id)
         .order_by(evaluations.c.replicate)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return paging.rows_of(connection.execute(query))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from materia.store.paging import rows_of
 from materia.store.tables import events
 
 TOPICS_AT_ONCE = 500
@@ -29,7 +30,7 @@ def after(connection: Connection, topic: str, number: int, limit: int) -> list[d
         .order_by(events.c.number)
         .limit(limit)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return rows_of(connection.execute(query))
 
 
 def numbers(connection: Connection, topic: str) -> tuple[int, int]:

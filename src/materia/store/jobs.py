@@ -20,8 +20,9 @@ from sqlalchemy import (
     update,
 )
 
+from materia.store import paging
 from materia.store.database import Database
-from materia.store.tables import job_log, jobs
+from materia.store.tables import is_open, job_log, jobs
 
 Row = dict[str, Any]
 LOG_LINES = 1000
@@ -216,6 +217,7 @@ def renew(
     connection.execute(
         update(jobs)
         .where(
+            is_open,
             jobs.c.state == JobState.RUNNING,
             jobs.c.claimed_by == claimed_by,
             jobs.c.pid.in_(list(pids)),
@@ -226,7 +228,9 @@ def renew(
 
 def running_of(connection: Connection, claimed_by: str) -> list[Row]:
     """Return the running jobs of one worker."""
-    query = select(jobs).where(jobs.c.state == JobState.RUNNING, jobs.c.claimed_by == claimed_by)
+    query = select(jobs).where(
+        is_open, jobs.c.state == JobState.RUNNING, jobs.c.claimed_by == claimed_by
+    )
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -234,7 +238,7 @@ def abandoned(database: Database, connection: Connection, limit: int) -> list[Ro
     """Return running jobs whose lease has run out."""
     query = (
         select(jobs)
-        .where(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < database.now())
+        .where(is_open, jobs.c.state == JobState.RUNNING, jobs.c.lease_until < database.now())
         .limit(limit)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
@@ -257,6 +261,7 @@ def sendable(
     query = (
         select(jobs)
         .where(
+            is_open,
             jobs.c.state.in_(WAITING),
             or_(jobs.c.run_at.is_(None), jobs.c.run_at <= now),
             or_(jobs.c.sent_at.is_(None), *overdue, and_(jobs.c.sends >= 8, age > 600.0)),
@@ -269,7 +274,7 @@ def sendable(
 
 def waiting_page(connection: Connection, after: tuple[int, float, str] | None, n: int) -> list[Row]:
     """Return a page of all waiting jobs, most urgent first, after (priority, queued_at, id)."""
-    query = select(jobs).where(jobs.c.state.in_(WAITING))
+    query = select(jobs).where(is_open, jobs.c.state.in_(WAITING))
     if after is not None:
         priority, queued_at, job_id = after
         same = jobs.c.priority == priority
@@ -354,35 +359,23 @@ def page(
     Args:
         before: (queued_at, id) of the last row of the page before.
     """
-    matches = [
-        column == value
-        for column, value in (
-            (jobs.c.state, state),
-            (jobs.c.task, task),
-            (jobs.c.campaign_id, campaign_id),
-            (jobs.c.queue, queue),
-        )
-        if value is not None
-    ]
-    total = connection.execute(select(func.count()).select_from(jobs).where(*matches)).scalar_one()
-    query = select(jobs).where(*matches)
-    if before is not None:
-        queued_at, job_id = before
-        query = query.where(
-            or_(
-                jobs.c.queued_at < queued_at,
-                and_(jobs.c.queued_at == queued_at, jobs.c.id < job_id),
-            )
-        )
-    query = query.order_by(jobs.c.queued_at.desc(), jobs.c.id.desc()).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()], total
+    filters = {"state": state, "task": task, "campaign_id": campaign_id, "queue": queue}
+    return paging.newest_first(
+        connection,
+        jobs,
+        tuple(jobs.c),
+        by="queued_at",
+        filters=filters,
+        limit=limit,
+        before=before,
+    )
 
 
 def counts(connection: Connection) -> list[tuple[str, str, int]]:
     """Return how many jobs each queue holds in each state that is not final."""
     query = (
         select(jobs.c.queue, jobs.c.state, func.count())
-        .where(jobs.c.state.not_in(FINAL))
+        .where(is_open)
         .group_by(jobs.c.queue, jobs.c.state)
     )
     return [(queue, state, n) for queue, state, n in connection.execute(query)]

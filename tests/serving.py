@@ -1,0 +1,101 @@
+"""The API for tests: in this process without a socket, or as a real server on a free port."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from materia.api.app import create_app
+from servers import START_TIMEOUT_S, die_with_tests, free_port, wait_until
+
+BASE = "/api/v1"
+
+
+class InProcess(httpx.BaseTransport):
+    """Hands requests of a synchronous client to an application; no socket is involved."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Serve one request."""
+
+        async def serve() -> httpx.Response:
+            copied = httpx.Request(
+                request.method, request.url, headers=request.headers, content=request.read()
+            )
+            response = await self._transport.handle_async_request(copied)
+            content = await response.aread()
+            return httpx.Response(response.status_code, headers=response.headers, content=content)
+
+        return asyncio.run(serve())
+
+
+def in_process(app: FastAPI | None = None, **options: Any) -> httpx.Client:
+    """Return an HTTP client of an application in this process."""
+    return httpx.Client(transport=InProcess(app or create_app()), base_url="http://test", **options)
+
+
+class Server:
+    """`python -m materia.api` as a process of its own."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], **variables: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = folder / f"api-{self.port}.log"
+        self._environment = {**environment, "MATERIA_API_PORT": str(self.port), **variables}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        """Start and wait until it answers."""
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "materia.api"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_tests(signal.SIGKILL),
+            )
+        wait_until(self._is_settled, "the API answers", START_TIMEOUT_S)
+        assert self._process.poll() is None, self.log()
+
+    def _is_settled(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            return True
+        try:
+            return httpx.get(f"{self.url}{BASE}/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """End it and return its exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal_number)
+        return self._process.wait(START_TIMEOUT_S)
+
+    def log(self) -> str:
+        """Return what it logged."""
+        return self._log.read_text(errors="replace")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """End it."""
+        if self._process is not None and self._process.poll() is None:
+            self.stop(signal.SIGKILL)
