@@ -54,6 +54,8 @@ STYLE: dict[str, Any] = {
     "ytick.labelcolor": INK,
 }
 
+_MAX_UPRIGHT_LABELS = 16
+
 # The light end of cividis vanishes on paper. Forty steps, because from fifty on a colour bar turns
 # into a bitmap, which the page does not allow.
 SCALE: Colormap = ListedColormap(colormaps["cividis"](np.linspace(0.1, 0.88, 40)))
@@ -173,24 +175,21 @@ def parallel_coordinates(content: Content) -> Figure:
     first = content.objectives[0]
     shade = _placer(first, rows)
     has_front = len(content.objectives) > 1
-    for is_front in (False, True):
+    # One objective colours every line and the best is set off; of several, only the front is.
+    rest = ("lines", FAINT) if has_front else ("scaled-lines", None)
+    best = ("front-lines", None) if has_front else ("best-line", ACCENT)
+    for is_front, (group, colour) in ((False, rest), (True, best)):
         chosen = [(line, r) for line, r in zip(lines, rows, strict=True) if r.is_front == is_front]
         if not chosen:
             continue
-        if is_front and not has_front:
-            colours: Any = ACCENT
-        elif is_front or not has_front:
-            colours = [SCALE(shade(row.values[first.name])) for _, row in chosen]
-        else:
-            colours = FAINT
         collection = LineCollection(
             [line for line, _ in chosen],
-            colors=colours,
+            colors=colour or [SCALE(shade(row.values[first.name])) for _, row in chosen],
             linewidths=1.6 if is_front else 0.8,
             alpha=0.9 if is_front else 1.0,
             zorder=3 if is_front else 2,
         )
-        _tag(collection, "front-lines" if is_front else "lines", [r for _, r in chosen])
+        _tag(collection, group, [row for _, row in chosen])
         axes.add_collection(collection)
     for i, (column, _) in _numbered(columns, places):
         _upright_axis(axes, i, column, rows)
@@ -199,6 +198,8 @@ def parallel_coordinates(content: Content) -> Figure:
     axes.set_yticks([])
     axes.set_xticks(range(len(columns)), [_wrapped(column.title) for column in columns])
     axes.tick_params(axis="x", length=0, pad=2)
+    if len(columns) > _MAX_UPRIGHT_LABELS:
+        axes.tick_params(axis="x", labelrotation=60)
     low, high = _span(first, rows)
     scale = Normalize(low, high if high > low else low + 1)
     _scale_bar(figure, axes, scale, f"{first.label} of the front" if has_front else first.label)
