@@ -8,6 +8,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+import orjson
 import structlog
 
 SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|authorization)", re.IGNORECASE)
@@ -30,6 +31,10 @@ def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return dict(redact(dict(event)))
 
 
+def _dumps(event: Any, **_: Any) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
 def configure(level: str = "INFO") -> None:
     """Send every record, ours and the libraries', to stderr as one JSON object a line."""
     shared: list[Any] = [
@@ -44,7 +49,7 @@ def configure(level: str = "INFO") -> None:
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_dumps),
         ],
     )
     handler = logging.StreamHandler(sys.stderr)

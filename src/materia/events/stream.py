@@ -9,6 +9,7 @@ stream of its own that keeps the latest message only.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -47,37 +48,54 @@ def connection() -> redis.Redis:
     return _of_process(settings.current().events, os.getpid())
 
 
+class _Speaker(threading.local):
+    """A connection on which Redis answers nothing, so that publishing never waits for it.
+
+    What is lost with the connection is repaired from the table, as is anything else.
+    """
+
+    url: str | None = None
+    pid: int | None = None
+    line: Any = None
+
+    def say(self, commands: list[tuple[Any, ...]]) -> None:
+        url, pid = settings.current().events, os.getpid()
+        if self.line is None or (url, pid) != (self.url, self.pid):
+            self.line = connection().connection_pool.make_connection()
+            self.url, self.pid = url, pid
+        try:
+            if not self.line.is_connected:
+                self.line.connect()
+                self.line.send_command("CLIENT", "REPLY", "OFF", check_health=False)
+            packed = self.line.pack_commands(commands)
+            self.line.send_packed_command(packed, check_health=False)
+        except (redis.RedisError, OSError) as error:
+            self.line.disconnect()
+            logger.warning("events_not_published", reason=str(error))
+
+
+_speaker = _Speaker()
+
+
 def append(events: Iterable[Event]) -> None:
-    """Append committed events in one round trip; a Redis that is away is not an error."""
-    pipeline = connection().pipeline(transaction=False)
+    """Append committed events without waiting; a Redis that is away is not an error."""
+    commands: list[tuple[Any, ...]] = []
     for event in events:
         key = stream_key(event.topic)
-        pipeline.xadd(
-            key,
-            {"event": orjson.dumps(event.message())},
-            id=f"{event.number}-0",
-            maxlen=KEEP_ENTRIES,
-            approximate=True,
-        )
-        if event.number == 1:
-            pipeline.expire(key, EXPIRE_S)
-    try:
+        message = orjson.dumps(event.message())
         # An entry that is already there, or hidden by a later one, is refused by Redis: see above.
-        pipeline.execute(raise_on_error=False)
-    except redis.RedisError as error:
-        logger.warning("events_not_published", reason=str(error))
+        number = f"{event.number}-0"
+        commands.append(("XADD", key, "MAXLEN", "~", KEEP_ENTRIES, number, "event", message))
+        if event.number == 1:
+            commands.append(("EXPIRE", key, EXPIRE_S))
+    _speaker.say(commands)
 
 
 def append_progress(topic: str, event: Event) -> None:
     """Publish the latest progress of a job; earlier ones are dropped."""
-    try:
-        key = progress_key(topic)
-        pipeline = connection().pipeline(transaction=False)
-        pipeline.xadd(key, {"event": orjson.dumps(event.message())}, maxlen=1, approximate=False)
-        pipeline.expire(key, EXPIRE_S)
-        pipeline.execute()
-    except redis.RedisError as error:
-        logger.warning("progress_not_published", reason=str(error))
+    key = progress_key(topic)
+    message = orjson.dumps(event.message())
+    _speaker.say([("XADD", key, "MAXLEN", 1, "*", "event", message), ("EXPIRE", key, EXPIRE_S)])
 
 
 def last_number(topic: str) -> int:

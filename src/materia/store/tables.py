@@ -22,6 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    literal_column,
 )
 
 
@@ -170,17 +171,40 @@ jobs = Table(
     Column("campaign_id", String(36)),
     Column("iteration", Integer),
     Column("step", String(32)),
-    Column("idempotency_key", String(255), unique=True),
+    Column("idempotency_key", String(255)),
     Column("requested_by", String(128)),
     Column("event_number", Integer, nullable=False, server_default="0"),
     Column("queued_at", Double, nullable=False),
     Column("started_at", Double),
     Column("claimed_at", Double),
     Column("finished_at", Double),
-    Index(None, "state", "run_at"),
-    Index(None, "state", "lease_until"),
-    Index(None, "campaign_id", "state"),
     Index(None, "queued_at", "id"),
+)
+
+# True for jobs that are not final. Written out as text, because a database uses the partial index
+# below only where a query repeats its condition.
+is_open = jobs.c.state.in_(
+    [literal_column(f"'{state}'") for state in ("QUEUED", "RUNNING", "RETRYING")]
+)
+
+
+def _partial_index(name: str, *columns: Column[Any], where: Any, unique: bool = False) -> None:
+    """Add an index of few rows: most jobs are final, of no campaign, without a key."""
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+_partial_index("ix_jobs_open", jobs.c.state, jobs.c.priority, jobs.c.queued_at, where=is_open)
+_partial_index(
+    "ix_jobs_campaign",
+    jobs.c.campaign_id,
+    jobs.c.queued_at,
+    where=jobs.c.campaign_id.is_not(None),
+)
+_partial_index(
+    "uq_jobs_idempotency_key",
+    jobs.c.idempotency_key,
+    where=jobs.c.idempotency_key.is_not(None),
+    unique=True,
 )
 
 job_log = Table(

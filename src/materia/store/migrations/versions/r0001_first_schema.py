@@ -121,16 +121,32 @@ def upgrade() -> None:
         sa.Column("claimed_at", sa.Double(), nullable=True),
         sa.Column("finished_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
-        sa.UniqueConstraint("idempotency_key", name=op.f("uq_jobs_idempotency_key")),
     )
     op.create_index(
-        op.f("ix_jobs_campaign_id_state"), "jobs", ["campaign_id", "state"], unique=False
+        "ix_jobs_campaign",
+        "jobs",
+        ["campaign_id", "queued_at"],
+        unique=False,
+        sqlite_where=sa.text("campaign_id IS NOT NULL"),
+        postgresql_where=sa.text("campaign_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_open",
+        "jobs",
+        ["state", "priority", "queued_at"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('QUEUED', 'RUNNING', 'RETRYING')"),
+        postgresql_where=sa.text("state IN ('QUEUED', 'RUNNING', 'RETRYING')"),
     )
     op.create_index(op.f("ix_jobs_queued_at_id"), "jobs", ["queued_at", "id"], unique=False)
     op.create_index(
-        op.f("ix_jobs_state_lease_until"), "jobs", ["state", "lease_until"], unique=False
+        "uq_jobs_idempotency_key",
+        "jobs",
+        ["idempotency_key"],
+        unique=True,
+        sqlite_where=sa.text("idempotency_key IS NOT NULL"),
+        postgresql_where=sa.text("idempotency_key IS NOT NULL"),
     )
-    op.create_index(op.f("ix_jobs_state_run_at"), "jobs", ["state", "run_at"], unique=False)
     op.create_table(
         "leases",
         sa.Column("name", sa.String(length=64), nullable=False),

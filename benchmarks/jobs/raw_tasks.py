@@ -1,0 +1,27 @@
+"""The same no-op task as a plain Celery app, with the worker settings of MatCraft."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+app = Celery("raw", broker=os.environ["RAW_BROKER_URL"], backend=os.environ["RAW_RESULT_BACKEND"])
+app.conf.update(
+    task_acks_late=True,
+    worker_prefetch_multiplier=1,
+    task_serializer="json",
+    result_serializer="json",
+    accept_content=["json"],
+    result_expires=24 * 3600,
+    task_time_limit=3600,
+    task_soft_time_limit=3000,
+    worker_send_task_events=False,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task(name="tasks.simple_tasks.ping")
+def ping() -> dict[str, str]:
+    """Answer."""
+    return {"status": "pong", "worker": "celery"}

@@ -1,0 +1,57 @@
+"""Result files of benchmarks: figures with commit, versions and machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("numpy", "scipy", "celery", "kombu", "redis", "sqlalchemy", "fastapi")
+
+
+def write(name: str, data: dict[str, Any]) -> Path:
+    """Write ``results/<name>.json`` and return its path.
+
+    Args:
+        name: Name of the benchmark; an earlier result of the same name is replaced.
+        data: The figures; JSON.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"benchmark": name, **circumstances(), **data}, indent=2) + "\n")
+    return path
+
+
+def circumstances() -> dict[str, Any]:
+    """Return what a figure depends on beside the code that it measures."""
+    return {
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system()},
+    }
+
+
+def _commit() -> str:
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent,
+    )
+    return described.stdout.strip()
+
+
+def _cpu() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
