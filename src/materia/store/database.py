@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    URL,
     ColumnElement,
     Connection,
     Double,
@@ -29,7 +30,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.sql import func
 
 from materia import settings
-from materia.errors import MissingExtraError, TransientError
+from materia.errors import DefinitionError, MissingExtraError, TransientError
 
 BUSY_TIMEOUT_S = 15.0
 # Marks a connection that only reads; on SQLite it then begins no transaction.
@@ -48,7 +49,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(url)
+        self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.url.drivername in {"postgresql", "postgres"}:
             self.url = self.url.set(drivername="postgresql+psycopg")
@@ -99,6 +100,20 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() in {"sqlite", "postgresql", "postgres"}:
+            return parsed
+    except sql_errors.ArgumentError:
+        pass
+    raise DefinitionError(
+        "the URL of the database is not one of SQLite or PostgreSQL",
+        "set MATERIA_DATABASE_URL to sqlite:////folder/materia.db or "
+        "postgresql://user:password@host:5432/name",
+    )
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
