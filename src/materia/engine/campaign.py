@@ -499,8 +499,17 @@ class Campaign:
         self._hyperparameters = (digest, independent.unpack(arrays))
         return True
 
+    def _pivot_floors(self, observed: _Observations) -> FloatArray:
+        """Return above which turned outcome nothing counts any more, (m,)."""
+        if self.objectives.m == 1:
+            floors = np.array([-math.inf])
+        else:
+            floors = self._reference_point(observed)
+        return np.where(self.objectives.folded, math.inf, floors)
+
     def _digest(self, observed: _Observations) -> str:
-        parts = (observed.X, observed.outcomes, observed.errors)
+        floors = self._pivot_floors(observed)
+        parts = (observed.X, observed.outcomes, observed.errors, floors)
         return hashlib.sha256(b"gp1" + b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def _surrogate(self, observed: _Observations) -> independent.IndependentProcesses | None:
@@ -510,7 +519,9 @@ class Campaign:
         categorical = self.space.categorical
         digest = self._digest(observed)
         if self._hyperparameters is None or self._hyperparameters[0] != digest:
-            fitted = independent.fit_each(observed.X, turned, observed.errors, categorical)
+            fitted = independent.fit_each(
+                observed.X, turned, observed.errors, categorical, self._pivot_floors(observed)
+            )
             self._hyperparameters = (digest, fitted)
         return independent.build(
             observed.X, turned, observed.errors, self._hyperparameters[1], categorical
@@ -569,7 +580,7 @@ class Campaign:
         worst = np.maximum(Y[is_non_dominated(Y)].max(axis=0), np.median(Y, axis=0))
         span = worst - Y.min(axis=0)
         span = np.where(span > 0, span, np.maximum(np.abs(worst), 1.0))
-        return np.where(np.isnan(given), worst + 0.1 * span, given)
+        return np.asarray(np.where(np.isnan(given), worst + 0.1 * span, given))
 
     def _is_reference_fixed(self) -> bool:
         """Whether the initial design is through, so that the reference point stays for ever."""

@@ -19,7 +19,7 @@ def is_non_dominated(Y: FloatArray) -> BoolArray:
     Args:
         Y: Minimised outcomes, (n, m).
     """
-    keep: BoolArray = ~np.isnan(Y).any(axis=1)
+    keep = np.asarray(~np.isnan(Y).any(axis=1))
     rows = np.flatnonzero(keep)
     if len(rows) == 0:
         return keep

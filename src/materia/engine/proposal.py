@@ -102,7 +102,7 @@ class Proposer:
         X, turned = known.pending, known.pending_turned.copy()
         if len(X):
             is_open = np.isnan(turned)
-            mean, _ = surrogate.posterior(X)
+            mean, _ = surrogate.predict(X)
             turned = np.where(is_open, mean, turned)
             surrogate = surrogate.believe(X, is_open)
         believed = np.vstack([known.turned, turned])
@@ -115,7 +115,7 @@ class Proposer:
                 break
             params, value = found
             x = self._space.encode([params])
-            mean, std = surrogate.posterior(x)
+            mean, std = surrogate.predict(x)
             proposals.append(Proposal(params, mean[0], std[0], value))
             taken.add(key_of(params))
             surrogate = surrogate.believe(x, np.ones((1, self._objectives.m), dtype=np.bool_))
@@ -132,7 +132,7 @@ class Proposer:
         improvement: Callable[[FloatArray], FloatArray] | None
         if objectives.m == 1:
             improvement = (
-                ExpectedImprovement(surrogate, float(Y.min()), objectives.folded[0])
+                ExpectedImprovement(surrogate, surrogate.warped_best(Y), objectives.folded[0])
                 if len(Y)
                 else None
             )
@@ -144,7 +144,7 @@ class Proposer:
             return improvement
 
         def constrained(X: FloatArray) -> FloatArray:
-            probability = objectives.log_probability_feasible(*surrogate.posterior(X))
+            probability = objectives.log_probability_feasible(*surrogate.predict(X))
             return probability if improvement is None else probability + improvement(X)
 
         return constrained

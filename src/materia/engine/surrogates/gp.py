@@ -6,12 +6,14 @@ for every campaign. Columns without an order are compared for equality.
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from materia.engine.surrogates.warping import Warp, compression
 from materia.errors import SurrogateError
 
 FloatArray = NDArray[np.float64]
@@ -19,22 +21,36 @@ FloatArray = NDArray[np.float64]
 _SQRT5 = math.sqrt(5.0)
 _MIN_NOISE, _MAX_NOISE = 1e-6, 1.0
 _JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
+# The unknown constant mean is normal with this variance, in standardised units, and integrated out.
 _MEAN_VARIANCE = 1.0
 # More observations than this take part in the posterior, not in the search for hyper-parameters.
 MAX_FIT_OBSERVATIONS = 400
+# Log evidence that a warp must gain before it is preferred to none.
+_WARP_MARGIN = 2.0
+
+# Typical lengthscale: lognormal, its median growing with the square root of the dimension (C.
+# Hvarfner, E. O. Hellsten, L. Nardi, "Vanilla Bayesian optimization performs great in high
+# dimensions", ICML 2024).
+_TYPICAL_LOG_MEDIAN, _TYPICAL_LOG_STD = -0.7, 1.0
+# Each lengthscale deviates from the typical one by a Student t factor: close to it unless the
+# observations say otherwise clearly. Independent priors fit noise in ten dimensions and more.
+_DEVIATION_SCALE, _DEVIATION_FREEDOM = 0.3, 3.0
+_NOISE_LOG_MEDIAN, _NOISE_LOG_STD = -8.0, 3.0
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Kernel parameters for one outcome.
+    """What is fitted for one outcome.
 
     Attributes:
         lengthscales: One per column of `X`, (d,), in unit-cube units.
         noise: Variance of an observation without a stated error, in standardised units.
+        warp: Compression of bad outcomes.
     """
 
     lengthscales: FloatArray
     noise: float
+    warp: Warp = field(default_factory=Warp)
 
 
 @dataclass(frozen=True)
@@ -68,13 +84,23 @@ def _square_distances(A: FloatArray, B: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(S, 0.0, out=S))
 
 
-def _matern52(S: FloatArray) -> FloatArray:
+def _covariance(A: FloatArray, B: FloatArray) -> FloatArray:
+    """Matérn 5/2 of scaled features, plus the variance of the unknown mean."""
+    S = _square_distances(A, B)
     r = np.sqrt(S)
     r *= _SQRT5
     K = np.exp(-r)
     r += 1.0
-    r += (5.0 / 3.0) * S
+    S *= 5.0 / 3.0
+    r += S
     K *= r
+    K += _MEAN_VARIANCE
+    return K
+
+
+def _own_covariance(A: FloatArray) -> FloatArray:
+    K = _covariance(A, A)
+    np.fill_diagonal(K, 1.0 + _MEAN_VARIANCE)
     return K
 
 
@@ -97,67 +123,67 @@ class GaussianProcess:
         hyperparameters: Hyperparameters,
         categorical: tuple[int, ...] = (),
     ) -> None:
-        self.X, self.y = X, y
+        self.y = y
         self.hyperparameters = hyperparameters
-        self.location, self.scale = _standard(y)
+        warped = hyperparameters.warp(y)
+        self._location, self._scale = standard(warped)
         self._features = _Features.of(X, categorical)
         self._inverse_scales = 1.0 / hyperparameters.lengthscales[self._features.group]
         self._Z = self._features(X) * self._inverse_scales
-        self._targets = (y - self.location) / self.scale
-        self._noise = _noise(sem / self.scale, hyperparameters.noise)
-        K = _matern52(_square_distances(self._Z, self._Z)) + _MEAN_VARIANCE
-        np.fill_diagonal(K, 1.0 + _MEAN_VARIANCE)
-        self._L_inverse = _inverse_factor(K, self._noise)
+        self._targets = (warped - self._location) / self._scale
+        relative_sem = sem * hyperparameters.warp.slope(y) / self._scale
+        noise = _noise(relative_sem, hyperparameters.noise)
+        self._L_inverse = _inverse_factor(_own_covariance(self._Z), noise)
         self._alpha = self._L_inverse.T @ (self._L_inverse @ self._targets)
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation of the noise-free outcome, each (n,), in its unit."""
-        Z = self._features(X) * self._inverse_scales
-        K = _matern52(_square_distances(Z, self._Z)) + _MEAN_VARIANCE
+        """Return mean and standard deviation of the noise-free, warped outcome, each (n,)."""
+        K = _covariance(self._features(X) * self._inverse_scales, self._Z)
         mean = K @ self._alpha
-        explained = np.sum((K @ self._L_inverse.T) ** 2, axis=1)
+        projected = K @ self._L_inverse.T
+        explained = np.einsum("ij,ij->i", projected, projected)
         variance = np.maximum(1.0 + _MEAN_VARIANCE - explained, 1e-12)
-        return self.location + self.scale * mean, self.scale * np.sqrt(variance)
+        return self._location + self._scale * mean, self._scale * np.sqrt(variance)
 
-    def condition(self, X: FloatArray, y: FloatArray) -> GaussianProcess:
-        """Return the process with points (k, d) added whose outcomes (k,) are believed.
+    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of the noise-free outcome in its unit, each (n,)."""
+        return self.hyperparameters.warp.invert(*self.posterior(X))
 
-        Hyper-parameters and standardisation stay; believed outcomes carry the inferred noise.
+    def believe(self, X: FloatArray) -> GaussianProcess:
+        """Return the process as if points (k, d) had been observed at their posterior means.
+
+        Hyper-parameters, standardisation and all means stay; only uncertainty shrinks.
         """
-        extended = object.__new__(GaussianProcess)
-        extended.__dict__.update(self.__dict__)
         Z = self._features(X) * self._inverse_scales
-        K = _matern52(_square_distances(Z, self._Z)) + _MEAN_VARIANCE
-        K_new = _matern52(_square_distances(Z, Z)) + _MEAN_VARIANCE
-        np.fill_diagonal(K_new, 1.0 + _MEAN_VARIANCE)
-        noise = np.full(len(X), self.hyperparameters.noise)
+        K = _covariance(Z, self._Z)
         n, k = len(self._Z), len(X)
         C = K @ self._L_inverse.T
-        corner = _inverse_factor(K_new - C @ C.T, noise)
+        noise = np.full(k, self.hyperparameters.noise)
+        corner = _inverse_factor(_own_covariance(Z) - C @ C.T, noise)
         L_inverse = np.zeros((n + k, n + k))
         L_inverse[:n, :n] = self._L_inverse
         L_inverse[n:, n:] = corner
         L_inverse[n:, :n] = -corner @ C @ self._L_inverse
-        extended.X, extended.y = np.vstack([self.X, X]), np.append(self.y, y)
+        extended = copy.copy(self)
         extended._Z = np.vstack([self._Z, Z])
-        extended._noise = np.append(self._noise, noise)
-        extended._targets = np.append(self._targets, (y - self.location) / self.scale)
         extended._L_inverse = L_inverse
-        extended._alpha = L_inverse.T @ (L_inverse @ extended._targets)
+        # Believing the mean changes no mean: the new points get no weight.
+        extended._alpha = np.append(self._alpha, np.zeros(k))
         return extended
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """Return mean and std of each observation when it alone is left out, each (n,).
 
-        Closed form at fixed hyper-parameters (Rasmussen & Williams 2006, eqs 5.10–5.12); the std
-        includes the observation's own noise.
+        Closed form at fixed hyper-parameters (Rasmussen & Williams 2006, eqs 5.10–5.12), in the
+        unit of the outcome; the std includes the observation's own noise.
         """
         precision = np.sum(self._L_inverse**2, axis=0)
-        mean = self._targets - self._alpha / precision
-        return self.location + self.scale * mean, self.scale / np.sqrt(precision)
+        mean = self._location + self._scale * (self._targets - self._alpha / precision)
+        return self.hyperparameters.warp.invert(mean, self._scale / np.sqrt(precision))
 
 
-def _standard(y: FloatArray) -> tuple[float, float]:
+def standard(y: FloatArray) -> tuple[float, float]:
+    """Return location and scale that standardise outcomes y, (n,); a constant has scale 1."""
     location = float(np.mean(y))
     scale = float(np.std(y))
     # A constant outcome has no scale; rounding of the mean must not be taken for one.
@@ -189,13 +215,20 @@ def _inverse_factor(K: FloatArray, noise: FloatArray) -> FloatArray:
     )
 
 
-class _Posterior:
-    """Negative log posterior density of log hyper-parameters, with its gradient."""
+class LogPosterior:
+    """Negative log posterior density of the logarithms of hyper-parameters, with its gradient.
+
+    Args:
+        X: Observed points, (n, d).
+        y: Outcomes, (n,), already warped.
+        sem: Standard errors, (n,), NaN where the noise is to be inferred.
+        categorical: Columns of X without an order.
+    """
 
     def __init__(
-        self, X: FloatArray, y: FloatArray, sem: FloatArray, categorical: tuple[int, ...]
+        self, X: FloatArray, y: FloatArray, sem: FloatArray, categorical: tuple[int, ...] = ()
     ) -> None:
-        location, scale = _standard(y)
+        location, scale = standard(y)
         self.d = X.shape[1]
         self._targets = (y - location) / scale
         self._sem = sem / scale
@@ -203,18 +236,21 @@ class _Posterior:
         features = _Features.of(X, categorical)
         self._F = features(X)
         self._group = features.group
-        # Lengthscales grow with the square root of the dimension: C. Hvarfner, E. O. Hellsten and
-        # L. Nardi, "Vanilla Bayesian optimization performs great in high dimensions", ICML 2024.
-        self.prior_mean = math.sqrt(2.0) + 0.5 * math.log(self.d)
-        self.prior_std = math.sqrt(3.0)
-        self.noise_mean, self.noise_std = -8.0, 3.0
+        self._typical = _TYPICAL_LOG_MEDIAN + 0.5 * math.log(self.d)
+        self.scale = scale
+
+    def start(self, lengthscale: float, noise: float) -> FloatArray:
+        """Return a point of the search: d lengthscales, noise, typical lengthscale, (d + 2,)."""
+        log_scale = math.log(lengthscale)
+        return np.append(np.full(self.d, log_scale), [math.log(noise), log_scale])
 
     def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Return value and gradient (d + 2,) at `theta`, laid out as by `start`."""
         from scipy.linalg.lapack import dpotrf, dpotri
 
-        log_scales, log_noise = theta[: self.d], float(theta[self.d])
+        log_noise = float(theta[self.d])
         n = len(self._targets)
-        Z = self._F * np.exp(-log_scales)[self._group]
+        Z = self._F * np.exp(-theta[: self.d])[self._group]
         S = _square_distances(Z, Z)
         np.fill_diagonal(S, 0.0)
         r = _SQRT5 * np.sqrt(S)
@@ -232,54 +268,77 @@ class _Posterior:
         G = W * decay * (1.0 + r) * (5.0 / 3.0)
         # sum_ab G_ab (z_a - z_b)^2 without an array of n * n * d entries
         per_feature = 2.0 * np.sum(Z * (G.sum(axis=1)[:, None] * Z - G @ Z), axis=0)
-        gradient = np.empty_like(theta)
+        gradient = np.zeros_like(theta)
         gradient[: self.d] = -0.5 * np.bincount(self._group, weights=per_feature, minlength=self.d)
         trace = float(np.sum(np.diag(W)[self._is_inferred]))
         gradient[self.d] = -0.5 * math.exp(log_noise) * trace
-        prior, d_prior = self._prior(log_scales, log_noise)
+        prior, d_prior = self._prior(theta)
         return value + prior, gradient + d_prior
 
-    def _prior(self, log_scales: FloatArray, log_noise: float) -> tuple[float, FloatArray]:
-        """Negative log density of the lognormal priors, as densities of the scales themselves."""
-        z = (log_scales - self.prior_mean) / self.prior_std
-        z_noise = (log_noise - self.noise_mean) / self.noise_std
-        value = 0.5 * float(z @ z) + float(log_scales.sum()) + 0.5 * z_noise**2
-        return value, np.append(z / self.prior_std + 1.0, z_noise / self.noise_std)
+    def _prior(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Negative log prior density (up to a constant) and gradient."""
+        typical = float(theta[-1])
+        z_noise = (float(theta[self.d]) - _NOISE_LOG_MEDIAN) / _NOISE_LOG_STD
+        z_typical = (typical - self._typical) / _TYPICAL_LOG_STD
+        t = (theta[: self.d] - typical) / _DEVIATION_SCALE
+        nu = _DEVIATION_FREEDOM
+        value = 0.5 * (nu + 1.0) * float(np.sum(np.log1p(t * t / nu)))
+        value += 0.5 * z_noise**2 + 0.5 * z_typical**2
+        pull = (nu + 1.0) * t / (nu + t * t) / _DEVIATION_SCALE
+        d_typical = z_typical / _TYPICAL_LOG_STD - float(pull.sum())
+        return value, np.concatenate([pull, [z_noise / _NOISE_LOG_STD, d_typical]])
 
 
-def fit(
-    X: FloatArray, y: FloatArray, sem: FloatArray, categorical: tuple[int, ...] = ()
-) -> Hyperparameters:
-    """Return the most probable hyper-parameters.
-
-    L-BFGS from three fixed starts; costs O(n^3) per step, where n is capped at
-    `MAX_FIT_OBSERVATIONS` (every k-th observation is used beyond it).
-
-    Args:
-        X: Observed points, (n, d).
-        y: Outcomes, (n,).
-        sem: Standard errors, (n,), NaN where the noise is to be inferred.
-        categorical: Columns of X without an order.
-    """
+def _mode(posterior: LogPosterior) -> tuple[float, FloatArray]:
+    """Return the best of three L-BFGS runs from fixed starts: value and theta."""
     from scipy.optimize import minimize
 
-    if len(X) > MAX_FIT_OBSERVATIONS:
-        kept = np.linspace(0, len(X) - 1, MAX_FIT_OBSERVATIONS).round().astype(np.intp)
-        X, y, sem = X[kept], y[kept], sem[kept]
-    posterior = _Posterior(X, y, sem, categorical)
     d = posterior.d
-    bounds = [(math.log(5e-3), math.log(1e3))] * d + [(math.log(_MIN_NOISE), math.log(_MAX_NOISE))]
-    best_value, best_theta = math.inf, np.zeros(d + 1)
+    bounds = [(math.log(5e-3), math.log(1e3))] * d
+    bounds += [(math.log(_MIN_NOISE), math.log(_MAX_NOISE)), (math.log(5e-3), math.log(1e3))]
+    best_value, best_theta = math.inf, posterior.start(0.5, 1e-3)
     for scale, noise in ((0.4 * math.sqrt(d), 1e-4), (1.5 * math.sqrt(d), 1e-2), (0.2, 1e-5)):
-        start = np.append(np.full(d, math.log(scale)), math.log(noise))
+        start = posterior.start(scale, noise)
         found = minimize(
             posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
         )
         if found.fun < best_value:
             best_value, best_theta = float(found.fun), found.x
-    return Hyperparameters(np.exp(best_theta[:d]), math.exp(best_theta[d]))
+    return best_value, best_theta
 
 
-def with_noise(hyperparameters: Hyperparameters, noise: float) -> Hyperparameters:
-    """Return the same lengthscales with another noise variance."""
-    return replace(hyperparameters, noise=noise)
+def fit(
+    X: FloatArray,
+    y: FloatArray,
+    sem: FloatArray,
+    categorical: tuple[int, ...] = (),
+    pivot_floor: float = math.inf,
+) -> Hyperparameters:
+    """Return the most probable hyper-parameters, with the more probable of no warp and one.
+
+    Costs O(n^3) per step of the search, where n is capped at `MAX_FIT_OBSERVATIONS` (evenly spaced
+    observations are used beyond it).
+
+    Args:
+        X: Observed points, (n, d).
+        y: Outcomes, (n,), minimised if a warp is allowed.
+        sem: Standard errors, (n,), NaN where the noise is to be inferred.
+        categorical: Columns of X without an order.
+        pivot_floor: Outcomes above it may be compressed; infinity forbids it.
+    """
+    if len(X) > MAX_FIT_OBSERVATIONS:
+        kept = np.linspace(0, len(X) - 1, MAX_FIT_OBSERVATIONS).round().astype(np.intp)
+        X, y, sem = X[kept], y[kept], sem[kept]
+    plain = LogPosterior(X, y, sem, categorical)
+    value, theta = _mode(plain)
+    chosen = Warp()
+    warp = compression(y, pivot_floor)
+    if warp is not None:
+        bent = LogPosterior(X, warp(y), sem * warp.slope(y), categorical)
+        bent_value, bent_theta = _mode(bent)
+        # Densities of y itself: standardisation and warp both enter by their derivatives.
+        jacobian = len(y) * math.log(bent.scale / plain.scale) - np.sum(np.log(warp.slope(y)))
+        if bent_value + jacobian < value - _WARP_MARGIN:
+            theta, chosen = bent_theta, warp
+    d = X.shape[1]
+    return Hyperparameters(np.exp(theta[:d]), math.exp(theta[d]), chosen)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters, fit
+from materia.engine.surrogates.warping import Warp
 
 FloatArray = NDArray[np.float64]
 
@@ -20,9 +21,17 @@ class IndependentProcesses:
     processes: tuple[GaussianProcess, ...]
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of the noise-free, warped outcomes, each (n, m)."""
+        return _columns([process.posterior(X) for process in self.processes])
+
+    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the noise-free outcomes, each (n, m)."""
-        pairs = [process.posterior(X) for process in self.processes]
-        return np.column_stack([p[0] for p in pairs]), np.column_stack([p[1] for p in pairs])
+        return _columns([process.predict(X) for process in self.processes])
+
+    def warped_best(self, Y: FloatArray) -> float:
+        """Return the least of the first objective's values (n, 1) on the scale of `posterior`."""
+        best = np.array([Y.min()])
+        return float(self.processes[0].hyperparameters.warp(best)[0])
 
     def believe(self, X: FloatArray, is_open: NDArray[np.bool_]) -> IndependentProcesses:
         """Return the surrogate as if open outcomes at X came out at their means.
@@ -35,13 +44,21 @@ class IndependentProcesses:
         for j, process in enumerate(self.processes):
             points = X[is_open[:, j]]
             if len(points):
-                process = process.condition(points, process.posterior(points)[0])
+                process = process.believe(points)
             processes.append(process)
         return IndependentProcesses(tuple(processes))
 
 
+def _columns(pairs: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    return np.column_stack([p[0] for p in pairs]), np.column_stack([p[1] for p in pairs])
+
+
 def fit_each(
-    X: FloatArray, Y: FloatArray, sem: FloatArray, categorical: tuple[int, ...]
+    X: FloatArray,
+    Y: FloatArray,
+    sem: FloatArray,
+    categorical: tuple[int, ...],
+    pivot_floors: FloatArray,
 ) -> list[Hyperparameters]:
     """Return hyper-parameters per outcome, each from the rows where it was observed.
 
@@ -50,11 +67,12 @@ def fit_each(
         Y: Outcomes, (n, m), NaN where not observed; each column holds at least one number.
         sem: Standard errors, (n, m), NaN where to be inferred.
         categorical: Columns of X without an order.
+        pivot_floors: Per outcome, what lies above may be compressed, (m,).
     """
     fitted = []
     for j in range(Y.shape[1]):
         known = ~np.isnan(Y[:, j])
-        fitted.append(fit(X[known], Y[known, j], sem[known, j], categorical))
+        fitted.append(fit(X[known], Y[known, j], sem[known, j], categorical, pivot_floors[j]))
     return fitted
 
 
@@ -76,18 +94,18 @@ def build(
 
 
 def pack(hyperparameters: Sequence[Hyperparameters]) -> dict[str, FloatArray]:
-    """Return hyper-parameters as plain arrays: lengthscales (m, d) and noise (m,)."""
+    """Return hyper-parameters as plain arrays: lengthscales (m, d), noise (m,), warps (m, 2)."""
     return {
         "lengthscales": np.array([p.lengthscales for p in hyperparameters]),
         "noise": np.array([p.noise for p in hyperparameters]),
+        "warps": np.array([[p.warp.pivot, p.warp.scale] for p in hyperparameters]),
     }
 
 
 def unpack(arrays: Mapping[str, FloatArray]) -> list[Hyperparameters]:
     """Return hyper-parameters from the arrays of `pack`."""
-    lengthscales = np.asarray(arrays["lengthscales"], dtype=np.float64)
-    noise = np.asarray(arrays["noise"], dtype=np.float64)
+    columns = [np.asarray(arrays[k], dtype=np.float64) for k in ("lengthscales", "noise", "warps")]
     return [
-        Hyperparameters(row.copy(), float(value))
-        for row, value in zip(lengthscales, noise, strict=True)
+        Hyperparameters(row.copy(), float(noise), Warp(float(warp[0]), float(warp[1])))
+        for row, noise, warp in zip(*columns, strict=True)
     ]
