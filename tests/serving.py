@@ -15,9 +15,12 @@ import httpx
 from fastapi import FastAPI
 
 from materia.api.app import create_app
+from materia.settings import Settings
 from servers import START_TIMEOUT_S, die_with_tests, free_port, wait_until
 
 BASE = "/api/v1"
+# For what is made before a test begins, when the developer's own settings are still there.
+DEFAULTS = Settings.model_construct()
 
 
 class InProcess(httpx.BaseTransport):

@@ -66,7 +66,7 @@ def by_number(cursor: str | None, start: int) -> int:
     if cursor is None:
         return start
     match _read(cursor):
-        case [int() as number] if abs(number) < 2**31:
+        case [int() as number] if not isinstance(number, bool) and abs(number) < 2**31:
             return number
     raise _invalid()
 

@@ -1,0 +1,105 @@
+"""Key, origin and size are checked before any route runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.types import Message
+
+from materia.api.admission import MAX_BODY
+from materia.api.app import PUBLIC, create_app
+from materia.settings import Settings
+from serving import BASE, DEFAULTS, in_process
+
+KEY = "a-key-of-thirty-two-characters-0"
+
+
+def operations() -> list[tuple[str, str]]:
+    """Return every method and path of the OpenAPI file."""
+    document = create_app(DEFAULTS).openapi()
+    return [(method, path) for path, found in document["paths"].items() for method in found]
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[httpx.Client]:
+    """Return a client without a key, of a server with one."""
+    with in_process(create_app(Settings.model_construct(api_key=SecretStr(KEY)))) as client:
+        yield client
+
+
+def filled(path: str) -> str:
+    return path.replace("{campaign_id}", "some-id").replace("{job_id}", "some-id")
+
+
+def test_the_openapi_file_has_every_noun() -> None:
+    nouns = {path.removeprefix(f"{BASE}/").split("/")[0] for _, path in operations()}
+    assert nouns == {"campaigns", "jobs", "health", "queues"}
+
+
+@pytest.mark.parametrize(("method", "path"), [o for o in operations() if o[1] not in PUBLIC])
+@pytest.mark.parametrize("given", [None, f"Bearer {KEY}x", "Bearer", f"Basic {KEY}", "Bearer é"])
+def test_every_operation_refuses_a_request_without_the_key(
+    locked: httpx.Client, method: str, path: str, given: str | None
+) -> None:
+    headers = {} if given is None else {b"Authorization": given.encode()}
+    answer = locked.request(method, filled(path), headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["code"] == "unauthorized"
+    assert KEY not in answer.text
+
+
+def test_a_path_that_does_not_exist_is_hidden_without_the_key(locked: httpx.Client) -> None:
+    assert locked.get(f"{BASE}/nothing").status_code == 401
+    assert locked.get("/nothing").status_code == 401
+
+
+@pytest.mark.parametrize("path", sorted(PUBLIC))
+def test_what_is_public_needs_no_key(locked: httpx.Client, path: str) -> None:
+    assert locked.get(path).status_code in (200, 307)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_key_opens(locked: httpx.Client, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme} {KEY}"}
+    assert locked.get(f"{BASE}/nothing", headers=headers).status_code == 404
+
+
+def test_a_foreign_page_may_not_write() -> None:
+    with in_process() as client:
+        foreign = client.post(f"{BASE}/jobs", headers={"Origin": "https://evil.example"})
+        own = client.post(f"{BASE}/jobs", headers={"Origin": "http://test"})
+    assert (foreign.status_code, foreign.json()["code"]) == (403, "access_denied")
+    assert own.status_code == 415
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_read() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"{BASE}/campaigns/run",
+        "headers": [(b"content-length", str(MAX_BODY + 1).encode())],
+    }
+    asyncio.run(create_app()(scope, receive, send))
+    assert sent[0]["status"] == 413
+
+
+@pytest.mark.parametrize("path", ["/campaigns/run", "/campaigns/validate", "/jobs"])
+def test_a_body_without_a_length_is_read_only_up_to_the_limit(path: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    with in_process() as client:
+        answer = client.post(f"{BASE}{path}", content=b"[" * (MAX_BODY + 1), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
