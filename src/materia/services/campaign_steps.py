@@ -1,7 +1,8 @@
 """The steps of an iteration: read the rows, compute outside of any transaction, return effects.
 
 The engine is rebuilt from the rows each time, so that any worker can do any step and a repeated
-step gives the same candidates.
+step gives the same candidates. Numerics are imported by the step that needs them: a process that
+only sends messages stays small.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from materia.errors import EvaluationError, StateError, SurrogateError
 from materia.events.models import EventType
 from materia.mdl import Definition
 from materia.services import campaign_life as life
-from materia.services import checkpoints, running
+from materia.services import running
 from materia.services.running import Outcome
 from materia.services.work import Work
 from materia.store import campaigns as campaign_rows
@@ -61,6 +62,8 @@ def engine_state(campaign: Row, candidates: list[Row]) -> dict[str, Any]:
 
 def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
     """Fit the surrogate to the observations so far and keep it as a checkpoint."""
+    from materia.services import checkpoints
+
     row, engine = load_engine(campaign_id)
     life.require_running(row)
     try:
@@ -96,6 +99,8 @@ def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
 
 def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     """Propose the candidates of an iteration and queue their evaluation."""
+    from materia.services import checkpoints
+
     row, engine = load_engine(campaign_id)
     life.require_running(row)
     with database().read() as connection:

@@ -21,7 +21,6 @@ from materia.store.campaigns import FINAL_CAMPAIGN, CampaignState
 from materia.store.database import database
 from materia.store.jobs import JobState, Row
 
-
 NO_EVALUATOR = Finding(
     "error",
     "evaluator",
