@@ -1,0 +1,113 @@
+"""One call that reports everything about a definition, and the examples that must pass it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from materia import evaluators
+from materia.errors import DefinitionError
+from materia.services.validation import require, validate
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
+
+GOOD = """\
+name: beam
+parameters:
+  - {name: x, type: continuous, bounds: [0, 1]}
+  - {name: y, type: continuous, bounds: [0, 1]}
+objectives:
+  - {name: f}
+  - {name: g}
+evaluator:
+  type: function
+  options: {name: zdt1}
+"""
+
+
+def findings(text: str) -> list[tuple[str, str, int | None]]:
+    _, found = validate(text, data_roots=[])
+    return [(finding.level, finding.path, finding.line) for finding in found]
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 4
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_valid_and_its_evaluator_evaluates(path: Path) -> None:
+    definition, found = validate(path.read_bytes(), data_roots=[path.parent], base_dir=path.parent)
+    assert found == []
+    assert definition is not None
+    evaluator = evaluators.build(definition, data_roots=[path.parent], base_dir=path.parent)
+    from materia import Campaign
+
+    campaign = Campaign.from_definition(definition, pool=evaluator.pool())
+    (candidate,) = campaign.ask(1)
+    outcomes = evaluator.evaluate(candidate.params, seed=1).outcomes
+    assert set(outcomes) == {objective.name for objective in definition.objectives}
+
+
+def test_a_good_definition_has_no_findings() -> None:
+    definition, found = validate(GOOD, data_roots=[])
+    assert found == []
+    assert definition is not None
+    assert require(GOOD, data_roots=[]) == definition
+
+
+def test_findings_of_the_evaluator_have_lines_of_the_text() -> None:
+    assert findings(GOOD.replace("zdt1", "zdtt1")) == [("error", "evaluator.options.name", 10)]
+    assert findings(GOOD.replace("[0, 1]", "[0, 2]", 1)) == [("error", "parameters[0].bounds", 3)]
+
+
+def test_an_evaluator_is_checked_even_where_the_rest_is_wrong() -> None:
+    broken = GOOD.replace("name: beam", "name: beam me").replace("function", "funktion")
+    assert findings(broken) == [("error", "name", 1), ("error", "evaluator.type", 9)]
+    options = GOOD.replace("name: beam", "nmae: beam").replace("{name: zdt1}", "{nmae: zdt1}")
+    assert ("error", "evaluator.options.nmae", 10) in findings(options)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "evaluator", "{evaluator: 3}", "a: [", "evaluator: {}"])
+def test_what_is_no_definition_is_only_reported(text: str) -> None:
+    definition, found = validate(text, data_roots=[])
+    assert definition is None
+    assert all(finding.level == "error" for finding in found)
+    assert found
+
+
+def test_constraints_that_nothing_satisfies_are_an_error() -> None:
+    impossible = GOOD + 'constraints:\n  - {expression: "x * y >= 2"}\n'
+    found = findings(impossible)
+    assert found
+    assert all(level == "error" and path.startswith("constraints") for level, path, _ in found)
+
+
+def test_constraints_that_little_satisfies_are_a_warning() -> None:
+    narrow = GOOD + 'constraints:\n  - {expression: "x * y >= 0.995"}\n'
+    definition, found = validate(narrow, data_roots=[])
+    assert definition is not None
+    assert [(f.level, f.path) for f in found] == [("warning", "constraints")]
+    wide = GOOD + 'constraints:\n  - {expression: "x + y <= 1"}\n'
+    assert findings(wide) == []
+
+
+def test_require_raises_with_every_finding() -> None:
+    with pytest.raises(DefinitionError) as raised:
+        require(GOOD.replace("zdt1", "branin").replace("beam", "a beam"), data_roots=[])
+    assert raised.value.line == 1
+    with pytest.raises(DefinitionError) as raised:
+        require(GOOD.replace("zdt1", "hartmann6"), data_roots=[])
+    assert [f["path"] for f in raised.value.findings] == ["parameters", "objectives"]
+
+
+def test_a_file_outside_the_roots_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    text = GOOD.replace("type: function", "type: table").replace("name: zdt1", "file: ../t.csv")
+    (tmp_path / "t.csv").write_text("x,y,f,g\n0.5,0.5,1,1\n")
+    lab = tmp_path / "lab"
+    _, found = validate(text, data_roots=[lab], base_dir=lab)
+    assert [(f.path, f.line) for f in found] == [("evaluator.options.file", 10)]
+    definition, found = validate(text, data_roots=[tmp_path], base_dir=lab)
+    assert definition is not None
+    assert found == []
