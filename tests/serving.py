@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -26,8 +25,8 @@ DEFAULTS = Settings.model_construct()
 class InProcess(httpx.BaseTransport):
     """Hands requests of a synchronous client to an application; no socket is involved."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    def __init__(self, app: FastAPI, *, raises: bool) -> None:
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Serve one request."""
@@ -43,9 +42,14 @@ class InProcess(httpx.BaseTransport):
         return asyncio.run(serve())
 
 
-def in_process(app: FastAPI | None = None, **options: Any) -> httpx.Client:
-    """Return an HTTP client of an application in this process."""
-    return httpx.Client(transport=InProcess(app or create_app()), base_url="http://test", **options)
+def in_process(app: FastAPI | None = None, *, raises: bool = True) -> httpx.Client:
+    """Return an HTTP client of an application in this process.
+
+    Args:
+        raises: Let unexpected errors of the application reach the test.
+    """
+    transport = InProcess(app or create_app(), raises=raises)
+    return httpx.Client(transport=transport, base_url="http://test")
 
 
 class Server:

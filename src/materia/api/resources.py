@@ -99,7 +99,7 @@ def job(row: Row) -> Row:
 
 def log_line(row: Row) -> Row:
     """Return a line of a job's log."""
-    return {**row, "time": written_time(row["time"])}
+    return {key: row[key] for key in ("number", "level", "text")} | _times(row, "time")
 
 
 def campaign_links(campaign_id: str, task_id: str) -> Row:

@@ -405,7 +405,7 @@ def log_after(connection: Connection, job_id: str, number: int, limit: int) -> l
         .order_by(job_log.c.number)
         .limit(limit)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return paging.rows_of(connection.execute(query))
 
 
 def n_log_lines(connection: Connection, job_id: str) -> int:

@@ -26,7 +26,8 @@ Row = dict[str, Any]
 
 def rows_of(result: CursorResult[Any]) -> list[Row]:
     """Return all rows of a result as plain dicts."""
-    names = tuple(result.keys())
+    # Names that SQLAlchemy quotes are a subclass of str, which orjson takes for no key.
+    names = tuple(map(str, result.keys()))
     return [dict(zip(names, row, strict=True)) for row in result]
 
 

@@ -89,7 +89,7 @@ def test_an_unexpected_error_tells_nothing_of_the_inside(kind: type[Exception]) 
         raise kind("secret of the inside")
 
     app.add_api_route("/fail", fail)
-    with in_process(app) as other:
+    with in_process(app, raises=False) as other:
         response = other.get("/fail")
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert response.headers["content-type"] == "application/problem+json"
