@@ -17,6 +17,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 import redis
 from psycopg import sql
@@ -45,6 +46,14 @@ def wait_until(
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
         time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; a dead one that nobody has buried yet does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def die_with_tests(signal_number: int) -> Callable[[], None]:
@@ -161,6 +170,12 @@ class PostgresServer:
     def url(self, database: str = "postgres") -> str:
         """Return the URL of one of its databases."""
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
 
     def create_database(self, template: str | None = None) -> str:
         """Create a database, as a copy of `template` when given, and return its URL."""

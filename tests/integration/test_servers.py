@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 from sqlalchemy import create_engine, inspect
 
 from materia.stack import redis as embedded
 from materia.store import migrate
-from servers import PostgresServer, RedisServer
+from servers import PostgresServer, RedisServer, is_alive, wait_until
 
 
 def test_the_redis_behind_the_port_is_the_process_that_was_started(
@@ -56,3 +59,32 @@ def test_an_empty_database_has_no_tables(empty_database_url: str) -> None:
     engine = create_engine(empty_database_url.replace("postgresql://", "postgresql+psycopg://"))
     assert inspect(engine).get_table_names() == []
     engine.dispose()
+
+
+STARTS_SERVERS = """
+import sys
+from pathlib import Path
+from servers import PostgresServer, RedisServer, is_alive, wait_until
+
+redis, postgres = RedisServer(Path(sys.argv[1])), PostgresServer()
+redis.start()
+postgres.start()
+print(redis.pid, postgres.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_servers_end_with_killed_tests(tmp_path: Path) -> None:
+    tests = subprocess.Popen(
+        [sys.executable, "-c", STARTS_SERVERS, tmp_path],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with tests:
+        assert tests.stdout is not None
+        pids = [int(pid) for pid in tests.stdout.readline().split()]
+        assert len(pids) == 2
+        tests.kill()
+    wait_until(lambda: not any(map(is_alive, pids)), "the servers are gone")

@@ -18,7 +18,7 @@ import redis
 from celery import Celery
 
 from materia.stack.orphans import MARK
-from servers import free_port, wait_until
+from servers import PostgresServer, RedisServer, free_port, is_alive, wait_until
 from stacks import Stack, materia
 
 LONG_RUNNING = ("redis", "api", "worker", "scheduler")
@@ -44,10 +44,6 @@ def ping(stack: Stack) -> dict[str, str]:
 def n_jobs(stack: Stack) -> int:
     with closing(sqlite3.connect(stack.data_dir / "materia.db")) as connection:
         return int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def test_a_plain_celery_client_gets_its_answer(stack: Stack) -> None:
@@ -137,6 +133,22 @@ def test_status_of_a_folder_without_a_stack_says_how_to_start_one(tmp_path: Path
     told = materia("status", "--data-dir", tmp_path / "none")
     assert told.returncode == 1
     assert "materia up" in told.stdout
+
+
+def test_a_stack_works_with_a_database_and_a_broker_of_somebody_else(
+    tmp_path: Path, postgres_server: PostgresServer, redis_server: RedisServer
+) -> None:
+    url = postgres_server.create_database()
+    env = {"MATERIA_DATABASE_URL": url, "MATERIA_BROKER_URL": redis_server.url()}
+    stack = Stack(tmp_path / "data", env=env)
+    stack.start()
+    assert ping(stack) == {"status": "pong", "worker": "celery"}
+    found = stack.state()
+    assert (found["database_url"], found["broker_url"]) == (url, redis_server.url())
+    assert set(stack.pids()) == set(LONG_RUNNING) - {"redis"}
+    assert not (stack.data_dir / "materia.db").exists()
+    assert stack.stop() == 0
+    postgres_server.drop_database(url)
 
 
 @pytest.mark.parametrize("name", LONG_RUNNING)

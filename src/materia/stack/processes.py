@@ -6,11 +6,12 @@ import os
 import sys
 from dataclasses import dataclass
 
-from materia.settings import QUEUES, Settings
+from materia.settings import Settings
 from materia.stack import probes
 from materia.stack.child import ProcessSpec
 from materia.stack.environment import reachable
 from materia.stack.folder import DataFolder
+from materia.stack.orphans import MARK
 from materia.stack.redis import find_server
 
 API_READY = "/api/v1/health/ready"
@@ -46,53 +47,47 @@ def table(
         n_workers: Pool size of the general worker.
     """
     python = sys.executable
-    celery = (python, "-m", "celery", "-A", "materia.tasks")
-    log_level = f"--loglevel={settings.log_level.lower()}"
-    first = [_redis(folder, redis)] if redis else []
-    first.append(
-        ProcessSpec("migrate", (python, "-m", "materia.store.migrate"), env=env, is_one_shot=True)
+    ours = [_redis(folder, redis, env[MARK])] if redis else []
+    broker = tuple(spec.name for spec in ours)
+    migrate = ProcessSpec(
+        "migrate", (python, "-m", "materia.store.migrate"), env=env, is_one_shot=True
     )
-    after = tuple(spec.name for spec in first)
     key = settings.api_key.get_secret_value() if settings.api_key else ""
     api = ProcessSpec(
         "api",
         (python, "-m", "materia.api"),
         env=env,
         ready=probes.http_ok(reachable(settings.api_host), settings.api_port, API_READY, key),
-        after=after,
+        # It loads while the schema is made, and says itself that it is not ready until then.
+        after=broker,
     )
     worker_ready = folder.run / "worker.ready"
     worker = ProcessSpec(
         "worker",
-        (
-            *(*celery, "worker", log_level, f"--concurrency={n_workers}", "-n", "general@%h"),
-            *("-Q", ",".join((*QUEUES, "celery"))),
-            # The only worker of a machine: looking for others would cost a second at each start.
-            *("--without-gossip", "--without-mingle"),
-            *("--include", "materia.stack.presence"),
-        ),
-        env={**env, "MATERIA_READY_FILE": str(worker_ready)},
+        (python, "-m", "materia.stack.worker", str(n_workers), str(worker_ready)),
+        env=env,
         ready=probes.file_names(worker_ready),
-        after=after,
+        after=(*broker, migrate.name),
         leaves=(worker_ready,),
     )
     beat_pid = folder.run / "scheduler.pid"
     scheduler = ProcessSpec(
         "scheduler",
-        (*celery, "beat", log_level, f"--pidfile={beat_pid}"),
+        (python, "-m", "materia.stack.scheduler", str(beat_pid)),
         env=env,
         ready=probes.file_names(beat_pid),
-        after=after,
+        after=(*broker, migrate.name),
         leaves=(beat_pid,),
     )
-    return [*first, api, worker, scheduler]
+    return [*ours, migrate, api, worker, scheduler]
 
 
-def _redis(folder: DataFolder, redis: EmbeddedRedis) -> ProcessSpec:
+def _redis(folder: DataFolder, redis: EmbeddedRedis, stack_id: str) -> ProcessSpec:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return ProcessSpec(
         "redis",
         (str(find_server()), str(folder.redis / "redis.conf")),
-        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        env={**inherited, MARK: stack_id},
         ready=probes.redis_answers(redis.port, redis.password),
         stop_s=4.0,
     )

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -83,7 +84,9 @@ def _run_locked(
         except OSError as error:
             # A full disk must not stop what still works.
             logger.warning("state_not_written", reason=str(error))
-        on_change(settings, supervisor)
+        # Nor must a terminal that is gone.
+        with suppress(OSError):
+            on_change(settings, supervisor)
 
     supervisor = Supervisor(specs, logs=folder.logs, folder=folder.run, on_change=changed)
     changed(supervisor)

@@ -17,7 +17,7 @@ from materia.errors import StateError
 from materia.stack import probes
 from materia.stack.child import ProcessSpec, ProcessState
 from materia.stack.supervisor import Patience, Supervisor
-from servers import wait_until
+from servers import is_alive, wait_until
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 WAITS = "import signal; signal.pause()"
@@ -89,14 +89,6 @@ class Stack:
             await running
 
         asyncio.run(both())
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_processes_start_after_what_they_need_and_stop_before_it(tmp_path: Path) -> None:
