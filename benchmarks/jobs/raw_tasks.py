@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from kombu import Queue
 
 app = Celery("raw", broker=os.environ["RAW_BROKER_URL"], backend=os.environ["RAW_RESULT_BACKEND"])
 app.conf.update(
@@ -17,6 +18,13 @@ app.conf.update(
     task_time_limit=3600,
     task_soft_time_limit=3000,
     worker_send_task_events=False,
+    task_queues=[
+        Queue(name)
+        for name in (
+            *("celery", "high_priority", "default", "low_priority"),
+            *("gpu_training", "ml", "data"),
+        )
+    ],
     broker_connection_retry_on_startup=True,
 )
 

@@ -3,66 +3,30 @@
     python benchmarks/jobs/throughput.py [--smoke] [--rounds N] [--jobs N]
 
 Raw Celery runs with the same worker settings (late acknowledgement, prefetch 1, result backend, two
-processes) on the same Redis. Each round measures raw Celery, SQLite and PostgreSQL one after the
-other, each alone with its worker; the figure is the median of the ratios within a round.
+processes, the same queues) on the same Redis. Each round measures raw Celery, SQLite and PostgreSQL
+one after the other, each alone with its worker; the figure is the median of the ratios in a round.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+from celery import Celery
+from rich.progress import Progress
 
-from celery import Celery  # noqa: E402
-from rich.progress import Progress  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import record  # noqa: E402
-from materia.store import migrate  # noqa: E402
-from servers import PostgresServer, RedisServer, die_with_tests, wait_until  # noqa: E402
+import record
+import stand
+from stand import PostgresServer, RedisServer
 
 TASK = "tasks.simple_tasks.ping"
 CONCURRENCY = 2
-QUEUE = "celery"
-
-
-@contextmanager
-def worker(app: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Run a worker of an app as long as the block lasts."""
-    log = folder / "worker.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "celery", "-A", app, "worker"),
-                *("--concurrency", str(CONCURRENCY), "-Q", QUEUE, "--loglevel=info"),
-                *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-            ],
-            env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
-            cwd=Path(__file__).parent,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=die_with_tests(signal.SIGKILL),
-        )
-    try:
-        wait_until(
-            lambda: " ready." in log.read_text() or process.poll() is not None,
-            "the worker is ready",
-        )
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def measure(redis: RedisServer, n_jobs: int) -> dict[str, float]:
@@ -89,6 +53,17 @@ def measure(redis: RedisServer, n_jobs: int) -> dict[str, float]:
     }
 
 
+def setting(
+    kind: str, folder: Path, redis: RedisServer, postgres: PostgresServer
+) -> tuple[str, Path, dict[str, str]]:
+    """Return the Celery app of a competitor, its folder and its environment."""
+    if kind == "raw":
+        urls = {"RAW_BROKER_URL": redis.url(0), "RAW_RESULT_BACKEND": redis.url(1)}
+        return "raw_tasks", folder, urls
+    url = postgres.create_database() if kind == "postgresql" else None
+    return "materia.tasks", folder, stand.environment(folder, redis, url)
+
+
 def main() -> None:
     """Measure, print and record."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -111,8 +86,7 @@ def main() -> None:
                     for kind, series in results.items():
                         place = folder / f"{kind}-{number}"
                         place.mkdir()
-                        app, environment = setting(kind, place, redis, postgres)
-                        with worker(app, place, environment):
+                        with stand.worker(*setting(kind, place, redis, postgres), CONCURRENCY):
                             series.append(measure(redis, n_jobs))
                         with redis.client() as connection:
                             connection.flushall()
@@ -133,29 +107,14 @@ def main() -> None:
         for kind, series in results.items()
     }
     for kind, line in summary.items():
+        trips = [f"{line[f'round_trip_{q}_ms']:.1f}" for q in ("p50", "p99")]
         print(
             f"{kind:11} {line['jobs_per_s']:7.0f} jobs/s   ratio {line['ratio_to_raw']:.2f}   "
-            f"round trip p50 {line['round_trip_p50_ms']:.1f} ms, p99 {line['round_trip_p99_ms']:.1f} ms"
+            f"round trip p50 {trips[0]} ms, p99 {trips[1]} ms"
         )
     if not chosen.smoke:
         data = {"summary": summary, "rounds": results, "n_jobs": n_jobs, "concurrency": CONCURRENCY}
         print(record.write("jobs-throughput", data))
-
-
-def setting(
-    kind: str, folder: Path, redis: RedisServer, postgres: PostgresServer
-) -> tuple[str, dict[str, str]]:
-    """Return the Celery app of a competitor and its environment."""
-    if kind == "raw":
-        return "raw_tasks", {"RAW_BROKER_URL": redis.url(0), "RAW_RESULT_BACKEND": redis.url(1)}
-    url = f"sqlite:///{folder / 'materia.db'}" if kind == "sqlite" else postgres.create_database()
-    migrate.upgrade(url)
-    return "materia.tasks", {
-        "MATERIA_DATA_DIR": str(folder / "data"),
-        "MATERIA_DATABASE_URL": url,
-        "MATERIA_BROKER_URL": redis.url(0),
-        "MATERIA_RESULT_BACKEND": redis.url(1),
-    }
 
 
 if __name__ == "__main__":

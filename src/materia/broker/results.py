@@ -6,9 +6,13 @@ double would overwrite the answer.
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from typing import Any
 
 from celery import states
+from celery.backends.base import Backend
+from celery.backends.redis import RedisBackend
 
 from materia import log
 from materia.broker.app import app
@@ -41,6 +45,24 @@ def _exception(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+class _Writer(RedisBackend):  # type: ignore[misc]
+    """Writes an answer without reading first what is there.
+
+    Celery looks for an earlier success before every write, for it has no other guard; here the
+    guarded write of the row has been that look already.
+    """
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        return {"status": states.PENDING, "result": None}
+
+
+@lru_cache(maxsize=4)
+def _backend(url: str, pid: int) -> Backend:
+    """Return the result backend of this process; a forked child makes its own."""
+    backend = app.backend
+    return _Writer(app=app, url=url) if isinstance(backend, RedisBackend) else backend
+
+
 def store(row: dict[str, Any]) -> None:
     """Store the answer of a final job where a plain client looks for it, if one does."""
     if not row["reply"]:
@@ -49,6 +71,7 @@ def store(row: dict[str, Any]) -> None:
     answer = row["result"] if state == states.SUCCESS else _exception(row)
     traceback = (row["error"] or {}).get("traceback")
     try:
-        app.backend.store_result(row["id"], answer, state, traceback=traceback)
+        backend = _backend(app.conf.result_backend, os.getpid())
+        backend.store_result(row["id"], answer, state, traceback=traceback)
     except Exception as error:  # noqa: BLE001 - whatever the backend's driver raises
         logger.warning("answer_not_stored", job_id=row["id"], reason=str(error))
