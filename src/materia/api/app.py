@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from materia import settings
 from materia.api import docs_page, live
@@ -16,14 +16,14 @@ from materia.api.admission import Admission
 from materia.api.answers import answer
 from materia.api.problems import translate_errors
 from materia.api.resources import BASE
-from materia.api.routes import campaigns, health, jobs
+from materia.api.routes import campaigns, dashboard, health, jobs
 from materia.api.schemas import NewJob, Problem
 from materia.mdl import Definition
 from materia.version import __version__
 
 OPENAPI = f"{BASE}/openapi.json"
 DOCS = "/docs"
-PUBLIC = frozenset({"/", DOCS, OPENAPI, f"{BASE}/health/live"})
+PUBLIC = frozenset({DOCS, OPENAPI, f"{BASE}/health/live"})
 DESCRIPTION = "Materials-optimisation campaigns and background jobs of a lab."
 
 
@@ -46,9 +46,11 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     for noun in (campaigns, jobs, health):
         app.include_router(noun.router, prefix=BASE)
     app.include_router(live.router, prefix=BASE)
+    pages = dashboard.assets()
+    app.include_router(dashboard.router(pages))
     _add_description(app)
     translate_errors(app)
-    app.add_middleware(Admission, key=key, public=PUBLIC)
+    app.add_middleware(Admission, key=key, public=PUBLIC | pages.keys())
     return app
 
 
@@ -73,10 +75,6 @@ def _add_description(app: FastAPI) -> None:
     @app.get(DOCS, include_in_schema=False)
     def docs() -> Response:
         return HTMLResponse(docs_page.render(app.openapi()), headers=docs_page.HEADERS)
-
-    @app.get("/", include_in_schema=False)
-    def root() -> Response:
-        return RedirectResponse(DOCS)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

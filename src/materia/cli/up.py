@@ -13,7 +13,7 @@ from materia import log
 from materia.settings import Settings
 from materia.stack import up as stack
 from materia.stack.display import Display
-from materia.stack.environment import api_url, read_settings
+from materia.stack.environment import dashboard_url, read_settings
 from materia.stack.ports import any_port
 from materia.stack.supervisor import Supervisor
 
@@ -31,7 +31,7 @@ def up(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="jobs that run at a time")] = 4,
     open_browser: Annotated[
-        bool, typer.Option("--open", help="open the API's page when it is ready")
+        bool, typer.Option("--open", help="open the dashboard when it is ready")
     ] = False,
 ) -> None:
     """Start API, workers, scheduler and database here; Ctrl-C stops all of them."""
@@ -46,6 +46,6 @@ def up(
             display.update(decided, supervisor)
             if supervisor.is_ready and to_open[0]:
                 to_open[0] = False
-                webbrowser.open(f"{api_url(decided)}/docs")
+                webbrowser.open(dashboard_url(decided))
 
         stack.run(settings, n_workers=workers, on_change=show)

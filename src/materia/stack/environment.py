@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
@@ -87,6 +87,12 @@ def api_url(settings: Settings) -> str:
     """Return scheme, host and port of the API, without a path."""
     host = reachable(settings.api_host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
+
+
+def dashboard_url(settings: Settings) -> str:
+    """Return where a browser opens the dashboard, with the key where no server ever sees it."""
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    return f"{api_url(settings)}/#{urlencode({'key': key})}" if key else api_url(settings)
 
 
 def with_db(url: str, db: int) -> str:

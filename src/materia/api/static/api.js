@@ -1,0 +1,67 @@
+// The HTTP interface: the key, requests, and what a refusal says.
+
+export const BASE = "/api/v1";
+const STORED = "materia.key";
+
+/** The key of this tab; kept no longer than the tab. */
+export const key = () => sessionStorage.getItem(STORED);
+export const keepKey = (text) => sessionStorage.setItem(STORED, text);
+export const forgetKey = () => sessionStorage.removeItem(STORED);
+
+/** Take a key from the address (#key=...) and remove it from there and from the history. */
+export function takeKeyFromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (!given) return;
+  keepKey(given);
+  history.replaceState(null, "", `${location.pathname}#/campaigns`);
+}
+
+/** A refusal of the server, or its silence (status 0). */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail ?? body.title ?? `the server answered ${status}`);
+    this.status = status;
+    this.hint = body.hint ?? null;
+    this.findings = body.findings ?? [];
+  }
+}
+
+const silence = { detail: "The server does not answer.", hint: "Is `materia up` still running? This page goes on by itself." };
+
+/** Send a request and return its JSON; throws Problem. */
+export async function request(method, path, { body, type, signal } = {}) {
+  const headers = { Accept: "application/json" };
+  if (key()) headers.Authorization = `Bearer ${key()}`;
+  if (type) headers["Content-Type"] = type;
+  if (method === "POST") headers["Idempotency-Key"] = unique();
+  let response;
+  try {
+    response = await fetch(BASE + path, { method, headers, body, signal, cache: "no-store" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, silence);
+  }
+  const content = await response.json().catch(() => ({}));
+  if (response.ok) return content;
+  if (response.status === 401) document.dispatchEvent(new CustomEvent("key-refused"));
+  throw new Problem(response.status, content);
+}
+
+export const get = (path, signal) => request("GET", path, { signal });
+export const post = (path, options) => request("POST", path, options);
+
+// crypto.randomUUID is missing where the page came over plain HTTP from another machine.
+const unique = () => [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(16)).join("-");
+
+/** Read every page of a list. */
+export async function all(path, signal) {
+  const items = [];
+  let cursor = null;
+  do {
+    const query = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
+    const page = await get(`${path}${path.includes("?") ? "&" : "?"}limit=200${query}`, signal);
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor);
+  return items;
+}

@@ -1,0 +1,112 @@
+// Which page is shown, who may look, and what is the same on every page.
+
+import { forgetKey, get, keepKey, takeKeyFromAddress } from "./api.js";
+import { campaignPage } from "./campaign.js";
+import { campaignsPage, newCampaignPage } from "./campaigns.js";
+import { h, say, trouble } from "./dom.js";
+import { jobPage } from "./job.js";
+import { jobsPage } from "./jobs.js";
+
+const PAGES = [
+  [/^#\/campaigns$/, campaignsPage, "Campaigns"],
+  [/^#\/new$/, newCampaignPage, "New campaign"],
+  [/^#\/campaigns\/([^/]+)$/, campaignPage, "Campaign"],
+  [/^#\/jobs$/, jobsPage, "Jobs"],
+  [/^#\/jobs\/([^/]+)$/, jobPage, "Job"],
+];
+const root = document.getElementById("main");
+let leave = new AbortController();
+
+async function show() {
+  takeKeyFromAddress();
+  const hash = location.hash || "#/campaigns";
+  leave.abort();
+  leave = new AbortController();
+  const { signal } = leave;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (hash.startsWith(link.getAttribute("href"))) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const [pattern, page, title] = PAGES.find(([one]) => one.test(hash)) ?? [];
+  if (!page) {
+    location.replace("#/campaigns");
+    return;
+  }
+  document.title = `${title} · MatCraft`;
+  scrollTo(0, 0);
+  const id = hash.match(pattern)[1];
+  try {
+    await page(root, { id: id && decodeURIComponent(id), signal });
+  } catch (problem) {
+    if (!signal.aborted) root.replaceChildren(trouble(problem, show));
+  }
+}
+
+/** Ask for the key, and say where it is. */
+function signIn() {
+  leave.abort();
+  forgetKey();
+  document.title = "Key needed · MatCraft";
+  const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "where" });
+  const answer = h("div", { "aria-live": "polite" });
+  const submit = async (event) => {
+    event.preventDefault();
+    keepKey(field.value.trim());
+    try {
+      await get("/campaigns?limit=1");
+      show();
+    } catch (problem) {
+      // A refused key puts a fresh form in this one's place.
+      document.getElementById("answer")?.replaceChildren(trouble(problem));
+    }
+  };
+  answer.id = "answer";
+  root.replaceChildren(h("form", { class: "signin", submit },
+    h("h1", {}, "This server asks for its key"),
+    h("p", { id: "where" }, "On the machine where the stack runs, ", h("code", {}, "materia status --json"),
+      " prints it as ", h("code", {}, "api_key"), ". ", h("code", {}, "materia up --open"), " brings it along by itself."),
+    h("label", { for: "key" }, "Key"), field,
+    h("button", { type: "submit", class: "main" }, "Open"), answer));
+  field.focus();
+}
+
+const THEMES = { auto: "dark", dark: "light", light: "auto" };
+const themeButton = document.getElementById("theme");
+const theme = () => document.documentElement.dataset.theme ?? "auto";
+
+function showTheme() {
+  say(themeButton, { auto: "◐ Auto", dark: "● Dark", light: "○ Light" }[theme()]);
+  themeButton.setAttribute("aria-label", `Theme: ${theme()}. Press for ${THEMES[theme()]}.`);
+}
+
+themeButton.addEventListener("click", () => {
+  const next = THEMES[theme()];
+  if (next === "auto") {
+    delete document.documentElement.dataset.theme;
+    localStorage.removeItem("materia.theme");
+  } else {
+    document.documentElement.dataset.theme = next;
+    localStorage.setItem("materia.theme", next);
+  }
+  showTheme();
+});
+
+document.querySelector(".skip").addEventListener("click", (event) => {
+  // The address belongs to the pages; an anchor would change it.
+  event.preventDefault();
+  root.focus();
+});
+
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches?.("input, textarea, select");
+  if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  const filter = document.getElementById("filter");
+  if (!filter) return;
+  event.preventDefault();
+  filter.focus();
+});
+
+document.addEventListener("key-refused", signIn);
+addEventListener("hashchange", show);
+showTheme();
+show();

@@ -1,0 +1,166 @@
+// The page of one campaign.
+
+import { all, get, post } from "./api.js";
+import { candidateTable } from "./candidates.js";
+import { CampaignState, describe, isFinal } from "./campaign_state.js";
+import { Chart } from "./chart.js";
+import { chip, confirmed, h, moment, say, trouble } from "./dom.js";
+import { hypervolume, predictions, progress, tradeOff } from "./figures.js";
+import { between, clock, duration, number, withUnit } from "./format.js";
+import { Follower } from "./live.js";
+
+const STATUS = { live: "live", reconnecting: "reconnecting…" };
+
+export async function campaignPage(root, { id, signal }) {
+  const resource = `/campaigns/${encodeURIComponent(id)}`;
+  let view = null;
+  let waiting = false;
+
+  async function reload() {
+    const campaign = await get(resource, signal);
+    const since = Math.max(0, campaign.last_event - 300);
+    const [candidates, convergence, events] = await Promise.all([
+      all(`${resource}/candidates`, signal),
+      get(`${resource}/convergence`, signal),
+      all(`${resource}/events?after=${since}`, signal),
+    ]);
+    const state = new CampaignState(campaign, candidates, convergence.trace, events);
+    if (!view) {
+      view = new View(state);
+      root.replaceChildren(...view.elements);
+    }
+    view.state = state;
+    draw();
+    return campaign.last_event;
+  }
+
+  function draw() {
+    if (waiting) return;
+    waiting = true;
+    // Many events at once are one drawing; the more there is to draw, the seldomer.
+    setTimeout(() => {
+      waiting = false;
+      if (!signal.aborted) view.draw();
+    }, Math.max(40, view.state.candidates.size / 5));
+  }
+
+  root.replaceChildren(h("p", { class: "muted" }, "Loading…"));
+  const clockwork = setInterval(() => view?.drawTimes(), 1000);
+  signal.addEventListener("abort", () => clearInterval(clockwork));
+  const follower = new Follower(resource, {
+    reload,
+    signal,
+    onEvent: (event) => {
+      const answer = view.state.apply(event);
+      draw();
+      return answer;
+    },
+    onStatus: (status) => {
+      if (view) view.connection = status;
+      else if (status !== "live") root.replaceChildren(h("p", { class: "muted" }, "Waiting for the server…"));
+    },
+  });
+  await follower.run();
+}
+
+class View {
+  constructor(state) {
+    const { campaign, objectives } = state;
+    this.state = state;
+    this.status = h("span", { class: "status", role: "status" });
+    this.stopButton = h("button", { type: "button", class: "danger", click: () => this.#stop() }, "Stop");
+    this.chip = h("span");
+    this.bar = h("progress", { max: campaign.budget, "aria-label": "evaluations" });
+    this.facts = h("dl", { class: "facts" });
+    this.trouble = h("div");
+    const reveal = (id) => this.table.reveal(id);
+    const isSingle = objectives.length === 1;
+    this.charts = isSingle
+      ? [["Value of each evaluation", progress], ["Predicted before, measured after", (now) => predictions(now, objectives[0])]]
+      : [["Pareto front", tradeOff], ["Hypervolume", hypervolume]];
+    this.charts = this.charts.map(([title, figure]) => ({ title, figure, chart: new Chart(title, { onPick: reveal }) }));
+    this.table = candidateTable(state);
+    this.log = h("ol", { class: "log", tabindex: 0, "aria-label": "Events, newest first" });
+    this.elements = this.#elements(campaign, isSingle);
+  }
+
+  set connection(status) {
+    this.status.className = `status ${status}`;
+    say(this.status, STATUS[status]);
+  }
+
+  #elements({ name, definition }, isSingle) {
+    const legend = isSingle
+      ? [["told", "evaluation"], ["best", "best"], ["line", "best so far"]]
+      : [["told", "candidate"], ["proposed", "being evaluated, at its prediction"], ["front", "front"], ["best", "best compromise"]];
+    const filter = h("input", {
+      type: "search", id: "filter", placeholder: "Filter  ( / )", "aria-label": "Filter candidates",
+      input: () => this.table.filter(filter.value),
+    });
+    return [
+      h("p", { class: "trail" }, h("a", { href: "#/campaigns" }, "Campaigns")),
+      h("div", { class: "head" }, h("h1", { tabindex: -1 }, name), this.chip, this.status, this.stopButton),
+      definition.description && h("p", { class: "description" }, definition.description),
+      this.trouble, this.bar, this.facts,
+      h("div", { class: "figures" }, this.charts.map(({ title, chart }, place) =>
+        h("figure", {}, h("figcaption", {}, title,
+          place === 0 && h("ul", { class: "legend" }, legend.map(([kind, text]) => h("li", { class: kind }, text)))), chart.element))),
+      h("div", { class: "head" }, h("h2", {}, "Candidates"), filter), this.table.element,
+      h("h2", {}, "Events"), this.log,
+      h("details", {}, h("summary", {}, "Definition"), h("pre", {}, JSON.stringify(definition, null, 2))),
+    ].filter(Boolean);
+  }
+
+  draw() {
+    const { campaign } = this.state;
+    if (this.chip.textContent !== campaign.state) this.chip.replaceChildren(chip(campaign.state));
+    this.stopButton.hidden = isFinal(campaign.state);
+    this.bar.value = this.state.n_evaluated;
+    for (const { figure, chart } of this.charts) chart.draw(figure(this.state));
+    this.table.update(this.state.list);
+    this.trouble.replaceChildren(...(campaign.error ? [trouble(campaign.error)] : []));
+    this.#drawLog();
+    this.drawTimes();
+    document.title = `${campaign.name} · ${campaign.state} · MatCraft`;
+  }
+
+  drawTimes() {
+    const { campaign, objectives, n_evaluated, n_failed, n_front } = this.state;
+    const elapsed = between(campaign.started_at, campaign.finished_at);
+    const left = (elapsed / n_evaluated) * (campaign.budget - n_evaluated);
+    const [first, ...others] = objectives;
+    const facts = {
+      Evaluations: `${n_evaluated} / ${campaign.budget}`,
+      ...(n_failed ? { Failed: `${n_failed}` } : {}),
+      Iteration: `${campaign.iteration}`,
+      ...(others.length
+        ? { Hypervolume: number(campaign.hypervolume, 5), "On the front": `${n_front}` }
+        : { [`Best ${withUnit(first.name, first.unit)}`]: number(campaign.best?.outcomes?.[first.name], 5) }),
+      [isFinal(campaign.state) ? "Took" : "Elapsed"]: duration(elapsed),
+      ...(campaign.state === "running" && n_evaluated > 2 ? { "About left": duration(left) } : {}),
+    };
+    const names = Object.keys(facts);
+    if (this.shownFacts !== names.join()) {
+      this.facts.replaceChildren(...names.map((name) => h("div", {}, h("dt", {}, name), h("dd"))));
+      this.shownFacts = names.join();
+    }
+    names.forEach((name, place) => say(this.facts.children[place].lastChild, facts[name]));
+  }
+
+  #drawLog() {
+    const newest = this.state.events.at(-1)?.id;
+    if (newest === this.newest) return;
+    this.newest = newest;
+    const events = this.state.events.slice(-200).reverse();
+    this.log.replaceChildren(...events.map((event) =>
+      h("li", {}, moment(event.time, clock(event.time)), h("span", {}, describe(event, number)))));
+  }
+
+  async #stop() {
+    const { campaign, n_evaluated } = this.state;
+    const detail = `Nothing new is started. The ${n_evaluated} evaluations so far are kept, and so are those that run now.`;
+    if (!(await confirmed(`Stop ${campaign.name}?`, detail, "Stop campaign"))) return;
+    await post(`/campaigns/${encodeURIComponent(campaign.id)}/stop`).catch((problem) =>
+      this.trouble.replaceChildren(trouble(problem)));
+  }
+}

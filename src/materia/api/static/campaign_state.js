@@ -1,0 +1,112 @@
+// What is known of one campaign: read once, then changed by events.
+
+const FINAL = new Set(["completed", "converged", "stopped", "failed"]);
+const KEPT_EVENTS = 400;
+
+export const isFinal = (state) => FINAL.has(state);
+
+/** The names of a campaign's parameters with their units; parts of a composition stand alone. */
+export function parametersOf(definition) {
+  return definition.parameters.flatMap((parameter) =>
+    parameter.type === "composition"
+      ? parameter.parts.map((part) => ({ name: part.name, unit: parameter.unit, type: "continuous" }))
+      : [parameter]);
+}
+
+export class CampaignState {
+  constructor(campaign, candidates, trace, events) {
+    this.campaign = campaign;
+    this.candidates = new Map(candidates.map((candidate) => [candidate.id, candidate]));
+    this.trace = trace;
+    this.events = events.filter(({ id }) => id <= campaign.last_event);
+    this.objectives = campaign.definition.objectives;
+    this.parameters = parametersOf(campaign.definition);
+  }
+
+  get list() {
+    return [...this.candidates.values()];
+  }
+
+  /** Candidates with a result: counted here, for the campaign's own counters come with iterations. */
+  get n_evaluated() {
+    return this.list.filter(({ state }) => state === "told" || state === "failed").length;
+  }
+
+  get n_failed() {
+    return this.list.filter(({ state }) => state === "failed").length;
+  }
+
+  get n_front() {
+    return this.list.filter(({ is_pareto }) => is_pareto).length;
+  }
+
+  /** Take an event in; "reload" when it tells less than has changed. Taking one twice is harmless. */
+  apply(event) {
+    this.events.push(event);
+    if (this.events.length > KEPT_EVENTS) this.events.shift();
+    return this[event.type]?.(event.data, event);
+  }
+
+  campaign_state_changed(changed, { time }) {
+    Object.assign(this.campaign, changed);
+    if (changed.state === "running") this.campaign.started_at ??= time;
+    // Candidates of a stopped campaign that nobody evaluates any more have no event of their own.
+    return isFinal(changed.state) ? "reload" : undefined;
+  }
+
+  iteration_started({ iteration }) {
+    this.campaign.iteration = iteration;
+  }
+
+  candidates_proposed({ iteration, candidates }) {
+    for (const { id, params, predicted, why } of candidates) {
+      if (this.candidates.has(id)) continue;
+      const number = this.candidates.size;
+      this.candidates.set(id, { id, number, iteration, params, predicted, why, state: "proposed", outcomes: null, is_pareto: false });
+    }
+  }
+
+  evaluation_completed({ candidate_id, state, outcomes }) {
+    const candidate = this.candidates.get(candidate_id);
+    if (!candidate) return "reload";
+    Object.assign(candidate, { state, outcomes });
+    return undefined;
+  }
+
+  pareto_updated({ hypervolume, pareto_size, best, front }) {
+    Object.assign(this.campaign, { hypervolume, pareto_size, best });
+    const ids = new Set(front.map(({ id }) => id));
+    for (const candidate of this.candidates.values()) candidate.is_pareto = ids.has(candidate.id);
+  }
+
+  iteration_completed(data, { time }) {
+    const { iteration, evaluations_completed, hypervolume, pareto_size, best } = data;
+    Object.assign(this.campaign, { evaluations_completed, evaluations_failed: data.evaluations_failed, hypervolume, pareto_size, best });
+    if (!this.trace.some((entry) => entry.iteration === iteration)) {
+      this.trace.push({ iteration, n_observations: evaluations_completed, hypervolume, pareto_size, finished_at: time });
+    }
+    // A front may grow beyond the reference point, which changes no hypervolume and sends no front.
+    return pareto_size === this.n_front ? undefined : "reload";
+  }
+}
+
+/** What an event says, in words. */
+export function describe({ type, data }, number) {
+  const quality = Object.entries(data.quality ?? {}).map(([name, { r2 }]) => `${name} R² ${number(r2, 3)}`);
+  const outcomes = Object.entries(data.outcomes ?? {}).map(([name, value]) => `${name} ${number(value)}`);
+  const sentences = {
+    campaign_state_changed: () => `Campaign is ${data.state}` + (data.error ? `: ${data.error.message}` : ""),
+    iteration_started: () => `Iteration ${data.iteration} started`,
+    surrogate_trained: () => data.fallback
+      ? `Surrogate could not be fitted, a quasi-random design takes its place: ${data.fallback}`
+      : `Surrogate trained: ${quality.join(", ")}`,
+    candidates_proposed: () => `${data.candidates.length} candidates proposed`,
+    evaluation_completed: () => data.state === "failed"
+      ? `${data.candidate_id} failed: ${data.error?.message ?? "no reason given"}`
+      : `${data.candidate_id}: ${outcomes.join(", ")}`,
+    pareto_updated: () => `Pareto front has ${data.pareto_size} candidates` +
+      (data.hypervolume === null ? "" : `, hypervolume ${number(data.hypervolume)}`),
+    iteration_completed: () => `Iteration ${data.iteration} completed`,
+  };
+  return (sentences[type] ?? (() => type.replaceAll("_", " ")))();
+}

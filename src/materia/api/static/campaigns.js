@@ -1,0 +1,84 @@
+// The page of all campaigns.
+
+import { all } from "./api.js";
+import { chip, h, moment, trouble } from "./dom.js";
+import { ago, number } from "./format.js";
+import { poll } from "./live.js";
+import { howToSubmit } from "./submit.js";
+import { Table } from "./table.js";
+
+const EVERY_MS = 2000;
+
+const done = (row) => row.evaluations_completed + row.evaluations_failed;
+
+function outcome({ hypervolume, best, definition }) {
+  const [objective, ...others] = definition.objectives;
+  if (others.length) return { value: hypervolume, of: "hypervolume" };
+  return { value: best?.outcomes?.[objective.name], of: objective.name, unit: objective.unit };
+}
+
+function progress(row) {
+  const text = `${done(row)} / ${row.budget}`;
+  return h("span", { class: "progress" },
+    h("progress", { max: row.budget, value: done(row), "aria-label": `${text} evaluations` }), h("span", {}, text));
+}
+
+function result(row) {
+  const { value, of, unit } = outcome(row);
+  if (value === null || value === undefined) return "–";
+  return h("span", {}, number(value), h("small", {}, unit ? `${of} (${unit})` : of));
+}
+
+const COLUMNS = [
+  { id: "name", title: "Name", text: true, value: (row) => row.name, cell: (row) => h("a", { href: `#/campaigns/${row.id}` }, row.name) },
+  { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
+  { id: "progress", title: "Evaluations", text: true, value: (row) => done(row) / row.budget, cell: progress },
+  { id: "result", title: "Result", value: (row) => outcome(row).value, cell: result },
+  { id: "iteration", title: "Iteration", value: (row) => row.iteration },
+  {
+    id: "started", title: "Started", value: (row) => Date.parse(row.started_at ?? row.created_at),
+    cell: (row) => moment(row.started_at ?? row.created_at, ago(row.started_at ?? row.created_at)),
+  },
+];
+
+export async function campaignsPage(root, { signal }) {
+  const table = new Table({
+    label: "Campaigns", columns: COLUMNS, key: (row) => row.id, sort: { by: "started", down: true },
+  });
+  const filter = h("input", {
+    type: "search", id: "filter", placeholder: "Filter  ( / )", "aria-label": "Filter campaigns",
+    input: () => table.filter(filter.value),
+  });
+  const head = h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Campaigns"), filter,
+    h("a", { class: "button main", href: "#/new" }, "New campaign"));
+  const place = h("div", {}, h("p", { class: "muted" }, "Loading…"));
+  root.replaceChildren(head, place);
+  let shown = null;
+
+  const show = (kind, elements) => {
+    // Nothing is put in place twice: what a person types or has focused stays.
+    if (shown !== kind) place.replaceChildren(...elements());
+    shown = kind;
+  };
+  const read = async () => {
+    try {
+      const campaigns = await all("/campaigns", signal);
+      filter.hidden = head.lastChild.hidden = campaigns.length === 0;
+      if (!campaigns.length) return show("empty", welcome);
+      show("table", () => [table.element]);
+      return table.update(campaigns);
+    } catch (problem) {
+      if (!signal.aborted) show(problem.message, () => [trouble(problem)]);
+    }
+  };
+  await poll(read, EVERY_MS, signal);
+}
+
+const welcome = () => [
+  h("p", { class: "lead" }, "No campaign yet. Submit the first one, and it appears here as it runs."),
+  howToSubmit(),
+];
+
+export function newCampaignPage(root) {
+  root.replaceChildren(h("div", { class: "head" }, h("h1", { tabindex: -1 }, "New campaign")), howToSubmit());
+}

@@ -1,0 +1,68 @@
+// The page of all jobs.
+
+import { get } from "./api.js";
+import { chip, h, moment, trouble } from "./dom.js";
+import { ago, between, duration } from "./format.js";
+import { poll } from "./live.js";
+import { Table } from "./table.js";
+
+const EVERY_MS = 2000;
+const PAGE = 100;
+const STATES = ["QUEUED", "RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CANCELLED", "QUARANTINED"];
+
+export const shortTask = (task) => task.replace(/^tasks\./, "");
+
+const COLUMNS = [
+  { id: "task", title: "Task", text: true, value: (row) => shortTask(row.task), cell: (row) => h("a", { href: `#/jobs/${row.id}` }, shortTask(row.task)) },
+  { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
+  { id: "queue", title: "Queue", text: true, value: (row) => row.queue },
+  { id: "priority", title: "Priority", value: (row) => row.priority },
+  { id: "attempt", title: "Attempt", value: (row) => row.attempt },
+  { id: "campaign", title: "Campaign", text: true, value: (row) => row.campaign_id, cell: ofCampaign },
+  { id: "took", title: "Took", value: (row) => between(row.started_at, row.finished_at), cell: (row) => duration(between(row.started_at, row.finished_at)) },
+  { id: "queued", title: "Queued", value: (row) => Date.parse(row.queued_at), cell: (row) => moment(row.queued_at, ago(row.queued_at)) },
+];
+
+function ofCampaign({ campaign_id, iteration }) {
+  if (!campaign_id) return "–";
+  const part = iteration === null ? "" : `, iteration ${iteration}`;
+  return h("a", { href: `#/campaigns/${campaign_id}` }, `${campaign_id.slice(0, 8)}${part}`);
+}
+
+export async function jobsPage(root, { signal }) {
+  let wanted = PAGE;
+  const table = new Table({
+    label: "Jobs", columns: COLUMNS, key: (row) => row.id, sort: { by: "queued", down: true }, nothing: "There is no such job.",
+  });
+  const filter = h("input", {
+    type: "search", id: "filter", placeholder: "Filter  ( / )", "aria-label": "Filter jobs",
+    input: () => table.filter(filter.value),
+  });
+  const state = h("select", { "aria-label": "State", change: () => read() },
+    h("option", { value: "" }, "all states"), STATES.map((name) => h("option", { value: name }, name.toLowerCase())));
+  const older = h("button", { type: "button", class: "quiet", hidden: true, click: () => { wanted += PAGE; read(); } }, "Load older jobs");
+  const count = h("span", { class: "muted", role: "status" });
+  const problemPlace = h("div");
+  root.replaceChildren(h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Jobs"), count, state, filter), problemPlace, table.element, older);
+
+  async function read() {
+    const asked = state.value;
+    try {
+      const jobs = [];
+      let page = { next_cursor: "" };
+      while (jobs.length < wanted && page.next_cursor !== null) {
+        const query = new URLSearchParams({ limit: PAGE, ...(asked && { state: asked }), ...(page.next_cursor && { cursor: page.next_cursor }) });
+        page = await get(`/jobs?${query}`, signal);
+        jobs.push(...page.items);
+      }
+      if (state.value !== asked) return;
+      problemPlace.replaceChildren();
+      count.textContent = `${page.total} in all`;
+      older.hidden = page.next_cursor === null;
+      table.update(jobs);
+    } catch (problem) {
+      if (!signal.aborted) problemPlace.replaceChildren(trouble(problem));
+    }
+  }
+  await poll(read, EVERY_MS, signal);
+}
