@@ -19,9 +19,9 @@ import psutil
 import pytest
 
 from materia import Campaign
-from materia.errors import ConflictError, DataError, EvaluationError
+from materia.errors import ConflictError, DataError, EvaluationError, StateError
 from materia.evaluators import Evaluation, Evaluator, seed_for
-from materia.mdl.definition import Definition
+from materia.mdl.definition import Definition, EvaluatorChoice
 from materia.services.evaluation_pool import EvaluationPool, Recipe, Request
 from materia.services.local_run import STATE_FILE, LocalRun, Progress, write_report
 
@@ -266,6 +266,13 @@ def test_an_invalid_definition_is_exit_code_3_and_leaves_no_folder(tmp_path: Pat
     assert done.returncode == 3
     assert "optimizer.budget" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_campaign_whose_results_people_tell_is_refused(tmp_path: Path) -> None:
+    manual = definition(evaluator=EvaluatorChoice(type="manual"))
+    with pytest.raises(StateError, match="told by people"):
+        LocalRun(Recipe(manual, ()), tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_prints_its_front_and_where_everything_is(tmp_path: Path) -> None:

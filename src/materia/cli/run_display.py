@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -30,25 +31,26 @@ class RunDisplay:
         self._units = {o.name: o.unit for o in definition.objectives}
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=40),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[result]}", markup=False),
             console=console,
-            disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(
-            "starting  ", total=definition.optimizer.budget, result="", start=False
-        )
+        total = definition.optimizer.budget
+        self._task = self._bar.add_task("starting  ", total=total, start=False)
+        self._result_line = Text(no_wrap=True, overflow="ellipsis")
+        self._live = Live(Group(self._bar, self._result_line), console=console)
         self._last = ""
 
     def __enter__(self) -> RunDisplay:
         self._console.print(Text(self._definition.name, style="bold"))
-        self._bar.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._live.stop()
 
     def show(self, progress: local_run.Progress) -> None:
         """Show where the run stands."""
@@ -58,12 +60,9 @@ class RunDisplay:
             if not self._bar.tasks[0].started:
                 self._bar.update(self._task, completed=progress.n_done)
                 self._bar.start_task(self._task)
-            self._bar.update(
-                self._task,
-                completed=progress.n_done,
-                description=f"{progress.phase:10}",
-                result=result,
-            )
+            phase = f"{progress.phase:10}"
+            self._bar.update(self._task, completed=progress.n_done, description=phase)
+            self._result_line.plain = result
         elif progress.phase in ("choosing", "finished"):
             line = f"{progress.n_done}/{progress.budget} evaluations  {result}"
             if progress.n_done and line != self._last:

@@ -80,11 +80,13 @@ class Evaluator(ABC):
     Attributes:
         options_model: The options that this evaluator takes.
         is_random: Whether the seed changes the outcomes.
+        is_manual: Whether people tell the outcomes, so that nothing here can be run.
         cheap: Whether an evaluation costs so little that several share one job.
     """
 
     options_model: ClassVar[type[Options]] = Options
     is_random: ClassVar[bool] = False
+    is_manual: ClassVar[bool] = False
     cheap: bool = False
 
     def __init__(self, definition: Definition, options: Any, places: Places) -> None:

@@ -15,6 +15,7 @@ from materia.mdl.finding import Finding
 class ManualEvaluator(Evaluator):
     """Marks a campaign whose results are told, never computed."""
 
+    is_manual = True
     cheap = True
 
     @classmethod

@@ -133,7 +133,7 @@ def best_value(content: Content) -> Figure:
     values = np.array([float(row.values[objective.name]) for row in rows])
     for is_initial, gid, style in (
         (True, "initial", {"facecolors": "none", "edgecolors": MUTED, "label": "initial design"}),
-        (False, "chosen", {"color": SECOND, "label": "chosen by the surrogate"}),
+        (False, "values", {"color": SECOND, "label": "chosen by the surrogate"}),
     ):
         part = [row for row in rows if row.is_initial == is_initial]
         if part:

@@ -18,7 +18,7 @@ import orjson
 from materia import report
 from materia.engine.campaign import Campaign
 from materia.errors import ConflictError, DataError, StateError
-from materia.evaluators import pool_of, seed_for
+from materia.evaluators import Evaluator, pool_of, seed_for
 from materia.report.files import unwritable, write_whole
 from materia.services.evaluation_pool import (
     Answer,
@@ -120,10 +120,15 @@ class LocalRun:
         Raises:
             MateriaError: As the class says, or the evaluator itself is broken.
         """
+        evaluator = self._recipe.build()
+        if evaluator.is_manual:
+            raise StateError(
+                "the results of this campaign are told by people; there is nothing to run",
+                "use Campaign.ask and Campaign.tell of the Python library",
+            )
         with _owned(self._folder):
             campaign = self._opened()
             with EvaluationPool(self._recipe, self._workers) as pool:
-                evaluator = self._recipe.build()
                 while True:
                     for answer in self._answers(campaign, pool, evaluator):
                         self._enter(campaign, answer)
@@ -142,7 +147,7 @@ class LocalRun:
                     show(self._progress(campaign, "evaluating"))
 
     def _answers(
-        self, campaign: Campaign, pool: EvaluationPool, evaluator: Any
+        self, campaign: Campaign, pool: EvaluationPool, evaluator: Evaluator
     ) -> Iterator[Answer]:
         """Yield answers for all open candidates.
 
