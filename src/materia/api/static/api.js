@@ -53,15 +53,21 @@ export const post = (path, options) => request("POST", path, options);
 // crypto.randomUUID is missing where the page came over plain HTTP from another machine.
 const unique = () => [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(16)).join("-");
 
-/** Read every page of a list. */
-export async function all(path, signal) {
+const PAGE = 200;
+
+/** Read pages of a list until there are so many items; says how many there are and whether more follow. */
+export async function list(path, wanted, signal) {
   const items = [];
-  let cursor = null;
-  do {
-    const query = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
-    const page = await get(`${path}${path.includes("?") ? "&" : "?"}limit=200${query}`, signal);
+  let page = { next_cursor: "" };
+  while (page.next_cursor !== null && items.length < wanted) {
+    const query = new URLSearchParams({ limit: PAGE, ...(page.next_cursor && { cursor: page.next_cursor }) });
+    page = await get(`${path}${path.includes("?") ? "&" : "?"}${query}`, signal);
     items.push(...page.items);
-    cursor = page.next_cursor;
-  } while (cursor);
-  return items;
+  }
+  return { items, total: page.total, hasMore: page.next_cursor !== null };
 }
+
+export const all = async (path, signal) => (await list(path, Infinity, signal)).items;
+
+/** The address of a campaign's or job's page; ids of jobs may be any text. */
+export const pageOf = (noun, id) => `#/${noun}/${encodeURIComponent(id)}`;

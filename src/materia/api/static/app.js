@@ -3,7 +3,7 @@
 import { forgetKey, get, keepKey, takeKeyFromAddress } from "./api.js";
 import { campaignPage } from "./campaign.js";
 import { campaignsPage, newCampaignPage } from "./campaigns.js";
-import { h, say, trouble } from "./dom.js";
+import { h, trouble } from "./dom.js";
 import { jobPage } from "./job.js";
 import { jobsPage } from "./jobs.js";
 
@@ -34,8 +34,8 @@ async function show() {
   }
   document.title = `${title} · MatCraft`;
   scrollTo(0, 0);
-  const id = hash.match(pattern)[1];
   try {
+    const id = hash.match(pattern)[1];
     await page(root, { id: id && decodeURIComponent(id), signal });
   } catch (problem) {
     if (!signal.aborted) root.replaceChildren(trouble(problem, show));
@@ -75,7 +75,8 @@ const themeButton = document.getElementById("theme");
 const theme = () => document.documentElement.dataset.theme ?? "auto";
 
 function showTheme() {
-  say(themeButton, { auto: "◐ Auto", dark: "● Dark", light: "○ Light" }[theme()]);
+  const [sign, word] = { auto: ["◐", "Auto"], dark: ["●", "Dark"], light: ["○", "Light"] }[theme()];
+  themeButton.replaceChildren(sign, h("span", {}, ` ${word}`));
   themeButton.setAttribute("aria-label", `Theme: ${theme()}. Press for ${THEMES[theme()]}.`);
 }
 

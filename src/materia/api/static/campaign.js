@@ -114,7 +114,7 @@ class View {
   draw() {
     const { campaign } = this.state;
     if (this.chip.textContent !== campaign.state) this.chip.replaceChildren(chip(campaign.state));
-    this.stopButton.hidden = isFinal(campaign.state);
+    this.stopButton.hidden = this.status.hidden = isFinal(campaign.state);
     this.bar.value = this.state.n_evaluated;
     for (const { figure, chart } of this.charts) chart.draw(figure(this.state));
     this.table.update(this.state.list);
@@ -125,7 +125,7 @@ class View {
   }
 
   drawTimes() {
-    const { campaign, objectives, n_evaluated, n_failed, n_front } = this.state;
+    const { best, campaign, objectives, n_evaluated, n_failed, n_front } = this.state;
     const elapsed = between(campaign.started_at, campaign.finished_at);
     const left = (elapsed / n_evaluated) * (campaign.budget - n_evaluated);
     const [first, ...others] = objectives;
@@ -135,7 +135,7 @@ class View {
       Iteration: `${campaign.iteration}`,
       ...(others.length
         ? { Hypervolume: number(campaign.hypervolume, 5), "On the front": `${n_front}` }
-        : { [`Best ${withUnit(first.name, first.unit)}`]: number(campaign.best?.outcomes?.[first.name], 5) }),
+        : { [`Best ${withUnit(first.name, first.unit)}`]: number(best?.outcomes?.[first.name], 5) }),
       [isFinal(campaign.state) ? "Took" : "Elapsed"]: duration(elapsed),
       ...(campaign.state === "running" && n_evaluated > 2 ? { "About left": duration(left) } : {}),
     };

@@ -9,8 +9,14 @@ export const isFinal = (state) => FINAL.has(state);
 export function parametersOf(definition) {
   return definition.parameters.flatMap((parameter) =>
     parameter.type === "composition"
-      ? parameter.parts.map((part) => ({ name: part.name, unit: parameter.unit, type: "continuous" }))
+      ? parameter.parts.map(({ name }, _, parts) => ({ name, unit: parameter.unit, type: "part", parts }))
       : [parameter]);
+}
+
+/** A value of an objective as something to make small. */
+export function costOf({ direction, target }, value) {
+  if (typeof target === "number") return Math.abs(value - target);
+  return direction === "maximize" ? -value : value;
 }
 
 export class CampaignState {
@@ -25,6 +31,15 @@ export class CampaignState {
 
   get list() {
     return [...this.candidates.values()];
+  }
+
+  /** The best candidate; of one objective that of this moment, otherwise that of the last iteration. */
+  get best() {
+    const [objective, ...others] = this.objectives;
+    if (others.length || this.campaign.definition.outcome_constraints.length) return this.campaign.best;
+    const told = this.list.filter(({ outcomes }) => typeof outcomes?.[objective.name] === "number");
+    const cost = ({ outcomes }) => costOf(objective, outcomes[objective.name]);
+    return told.reduce((best, one) => (best && cost(best) <= cost(one) ? best : one), null);
   }
 
   /** Candidates with a result: counted here, for the campaign's own counters come with iterations. */

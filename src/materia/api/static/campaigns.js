@@ -1,6 +1,6 @@
 // The page of all campaigns.
 
-import { all } from "./api.js";
+import { list, pageOf } from "./api.js";
 import { chip, h, moment, trouble } from "./dom.js";
 import { ago, number } from "./format.js";
 import { poll } from "./live.js";
@@ -8,6 +8,7 @@ import { howToSubmit } from "./submit.js";
 import { Table } from "./table.js";
 
 const EVERY_MS = 2000;
+const STEP = 200;
 
 const done = (row) => row.evaluations_completed + row.evaluations_failed;
 
@@ -30,7 +31,7 @@ function result(row) {
 }
 
 const COLUMNS = [
-  { id: "name", title: "Name", text: true, value: (row) => row.name, cell: (row) => h("a", { href: `#/campaigns/${row.id}` }, row.name) },
+  { id: "name", title: "Name", text: true, value: (row) => row.name, cell: (row) => h("a", { href: pageOf("campaigns", row.id) }, row.name) },
   { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
   { id: "progress", title: "Evaluations", text: true, value: (row) => done(row) / row.budget, cell: progress },
   { id: "result", title: "Result", value: (row) => outcome(row).value, cell: result },
@@ -42,6 +43,7 @@ const COLUMNS = [
 ];
 
 export async function campaignsPage(root, { signal }) {
+  let wanted = STEP;
   const table = new Table({
     label: "Campaigns", columns: COLUMNS, key: (row) => row.id, sort: { by: "started", down: true },
   });
@@ -51,6 +53,7 @@ export async function campaignsPage(root, { signal }) {
   });
   const head = h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Campaigns"), filter,
     h("a", { class: "button main", href: "#/new" }, "New campaign"));
+  const older = h("button", { type: "button", class: "quiet", click: () => { wanted += STEP; read(); } }, "Load older campaigns");
   const place = h("div", {}, h("p", { class: "muted" }, "Loading…"));
   root.replaceChildren(head, place);
   let shown = null;
@@ -60,17 +63,18 @@ export async function campaignsPage(root, { signal }) {
     if (shown !== kind) place.replaceChildren(...elements());
     shown = kind;
   };
-  const read = async () => {
+  async function read() {
     try {
-      const campaigns = await all("/campaigns", signal);
-      filter.hidden = head.lastChild.hidden = campaigns.length === 0;
-      if (!campaigns.length) return show("empty", welcome);
-      show("table", () => [table.element]);
-      return table.update(campaigns);
+      const { items, hasMore } = await list("/campaigns", wanted, signal);
+      filter.hidden = head.lastChild.hidden = items.length === 0;
+      if (!items.length) return show("empty", welcome);
+      show("table", () => [table.element, older]);
+      older.hidden = !hasMore;
+      return table.update(items);
     } catch (problem) {
-      if (!signal.aborted) show(problem.message, () => [trouble(problem)]);
+      return signal.aborted || show(problem.message, () => [trouble(problem)]);
     }
-  };
+  }
   await poll(read, EVERY_MS, signal);
 }
 

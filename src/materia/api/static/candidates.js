@@ -5,21 +5,21 @@ import { columnFormat, number } from "./format.js";
 import { Table } from "./table.js";
 
 const SOURCES = {
-  "initial design": "initial design",
-  ehvi: "expected hypervolume improvement",
-  ei: "expected improvement",
+  ehvi: ["EHVI", "expected hypervolume improvement"],
+  ei: ["EI", "expected improvement"],
 };
 
-function why({ source, acquisition }) {
-  const name = SOURCES[source] ?? String(source ?? "–");
+function why({ source, acquisition }, place = 0) {
+  const name = SOURCES[source]?.[place] ?? String(source ?? "–");
   return typeof acquisition === "number" ? `${name} ${number(acquisition, 3)}` : name;
 }
 
-function numeric(id, title, note, value) {
+/** A column of numbers; `alike` are further values that are written in the same way. */
+function numeric(id, title, note, value, alike = () => []) {
   let format = number;
   return {
     id, title, note, value,
-    prepare: (rows) => { format = columnFormat(rows.map(value)); },
+    prepare: (rows) => { format = columnFormat(rows.flatMap((row) => [value(row), ...alike(row)])); },
     cell: (row) => (typeof value(row) === "number" ? format(value(row)) : String(value(row) ?? "–")),
   };
 }
@@ -38,17 +38,18 @@ function objectiveColumns({ name, unit }) {
 }
 
 export function candidateTable({ objectives, parameters }) {
+  const kind = objectives.length > 1 ? "front" : "best";
   const columns = [
     { id: "id", title: "Candidate", text: true, value: (row) => row.id },
-    { id: "front", title: "Front", text: true, value: (row) => (row.is_pareto ? 0 : 1), cell: (row) => (row.is_pareto ? "● front" : "") },
+    { id: "front", title: kind[0].toUpperCase() + kind.slice(1), text: true, value: (row) => (row.is_pareto ? kind : null), cell: (row) => (row.is_pareto ? `● ${kind}` : "") },
     ...objectives.flatMap(objectiveColumns),
-    ...parameters.map(({ name, unit, type }) =>
+    { id: "why", title: "Why", text: true, value: (row) => why(row.why), cell: (row) => h("span", { title: why(row.why, 1) }, why(row.why)) },
+    ...parameters.map(({ name, unit, type, parts = [] }) =>
       type === "categorical"
         ? { id: `param-${name}`, title: name, note: unit, text: true, value: (row) => String(row.params[name]) }
-        : numeric(`param-${name}`, name, unit, (row) => row.params[name])),
+        : numeric(`param-${name}`, name, unit, (row) => row.params[name], (row) => parts.map((part) => row.params[part.name]))),
     { id: "iteration", title: "Iteration", value: (row) => row.iteration },
     { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
-    { id: "why", title: "Why", text: true, value: (row) => why(row.why), cell: (row) => h("span", { title: JSON.stringify(row.why) }, why(row.why)) },
   ];
   return new Table({
     label: "Candidates", columns, key: (row) => row.id, sort: { by: "id", down: true },

@@ -70,13 +70,13 @@ export class Chart {
     const bars = points.flatMap((p) => p.bar ?? []);
     const [x0, x1] = span(places.map(([value]) => value), x);
     const [y0, y1] = span([...places.map(([, value]) => value), ...bars], y);
-    const yTicks = ticks(y0, y1, 6);
+    const yTicks = ticks(y0, y1, 8);
     const left = 16 + 7.2 * Math.max(...yTicks.map((tick) => number(tick).length));
     const right = width - EDGE.right;
     const bottom = HEIGHT - EDGE.bottom;
     this.across = (value) => left + ((value - x0) / (x1 - x0)) * (right - left);
     this.up = (value) => bottom - ((value - y0) / (y1 - y0)) * (bottom - EDGE.top);
-    let xTicks = ticks(x0, x1, Math.floor((right - left) / 80));
+    let xTicks = ticks(x0, x1, Math.floor((right - left) / 70));
     if (x.whole) xTicks = xTicks.filter(Number.isInteger);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.svg.setAttribute("height", HEIGHT);

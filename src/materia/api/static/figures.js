@@ -1,5 +1,6 @@
 // The figures of a campaign, as what a chart draws.
 
+import { costOf } from "./campaign_state.js";
 import { number, withUnit } from "./format.js";
 
 const goal = ({ direction, target }) =>
@@ -53,21 +54,22 @@ export function tradeOff(state) {
 /** One objective: the value of each evaluation, and the best so far. */
 export function progress(state) {
   const [objective] = state.objectives;
-  const cost = (value) => is(objective.target) ? Math.abs(value - objective.target)
-    : objective.direction === "maximize" ? -value : value;
+  const cost = (value) => costOf(objective, value);
   const points = [];
   const best = [];
   for (const candidate of state.list) {
     const value = candidate.outcomes?.[objective.name];
     if (!is(value)) continue;
     const x = candidate.number + 1;
-    const star = candidate.id === state.campaign.best?.id;
+    const star = candidate.id === state.best?.id;
     points.push({ id: candidate.id, x, y: value, star, class: star ? "best" : "told", strength: 0.7, text: about(candidate, state) });
     const before = best.at(-1);
     best.push([x, before && cost(before[1]) <= cost(value) ? before[1] : value]);
   }
   points.sort((a, b) => a.star - b.star);
-  const lines = [{ class: "front", points: best, stairs: "x" }];
+  // Which values count is not known here when outcomes are constrained.
+  const isFree = !state.campaign.definition.outcome_constraints.length;
+  const lines = isFree ? [{ class: "front", points: best, stairs: "x" }] : [];
   return { x: { label: "evaluation", whole: true }, y: axis(objective), lines, points };
 }
 

@@ -25,8 +25,9 @@ export function columnFormat(values) {
   const smallest = Math.min(...sizes);
   const uneven = largest >= 1e6 || largest < 1e-3 || smallest / largest < 1e-4;
   if (!sizes.length || uneven) return (value) => number(value);
-  if (sizes.every(Number.isInteger)) return (value) => (Number.isFinite(value) ? signed(String(value)) : number(value));
-  const decimals = Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest))));
+  const exact = [0, 1, 2, 3].find((places) => sizes.every((size) => Number(size.toFixed(places)) === size));
+  const middle = sizes.sort((a, b) => a - b)[sizes.length >> 1];
+  const decimals = exact ?? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(middle))));
   return (value) => (Number.isFinite(value) ? signed(value.toFixed(decimals)) : number(value));
 }
 

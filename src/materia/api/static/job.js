@@ -1,6 +1,6 @@
 // The page of one job.
 
-import { all, get, post } from "./api.js";
+import { all, get, pageOf, post } from "./api.js";
 import { chip, confirmed, h, moment, say, trouble } from "./dom.js";
 import { between, clock, duration, number } from "./format.js";
 import { shortTask } from "./jobs.js";
@@ -52,6 +52,7 @@ export async function jobPage(root, { id, signal }) {
     view.facts.replaceChildren(...facts(job).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
     view.error.replaceChildren(...(job.error ? [trouble({ ...job.error, message: `${job.error.code}: ${job.error.message}` })] : []));
     say(view.args, JSON.stringify({ args: job.args, kwargs: job.kwargs }, null, 2));
+    view.results.hidden = !FINAL.includes(job.state);
     say(view.result, JSON.stringify(job.result, null, 2) ?? "null");
     document.title = `${shortTask(job.task)} · ${job.state.toLowerCase()} · MatCraft`;
   }
@@ -72,7 +73,7 @@ export async function jobPage(root, { id, signal }) {
   });
   view.retry.addEventListener("click", async () => {
     const started = await act("retry");
-    if (started) location.hash = `#/jobs/${started.task_id}`;
+    if (started) location.hash = pageOf("jobs", started.task_id);
   });
 
   root.replaceChildren(h("p", { class: "muted" }, "Loading…"));
@@ -109,12 +110,13 @@ function elements(id) {
     args: h("pre"),
     result: h("pre"),
   };
+  found.results = h("section", {}, h("h2", {}, "Result"), found.result);
   found.all = [
     h("p", { class: "trail" }, h("a", { href: "#/jobs" }, "Jobs")),
     h("div", { class: "head" }, found.title, found.chip, found.status, found.retry, found.cancel),
     h("p", { class: "muted" }, h("code", {}, id)), found.error, found.progress, found.facts,
     h("h2", {}, "Log"), found.noLog, found.log,
-    h("h2", {}, "Arguments"), found.args, h("h2", {}, "Result"), found.result,
+    h("h2", {}, "Arguments"), found.args, found.results,
   ];
   return found;
 }
@@ -128,6 +130,6 @@ function facts(job) {
     ["Queued", moment(job.queued_at, clock(job.queued_at))],
     ["Waited", duration(between(job.queued_at, job.started_at))],
     ["Took", duration(between(job.started_at, job.finished_at))],
-    ["Campaign", job.campaign_id ? h("a", { href: `#/campaigns/${job.campaign_id}` }, job.campaign_id.slice(0, 8)) : "–"],
+    ["Campaign", job.campaign_id ? h("a", { href: pageOf("campaigns", job.campaign_id) }, job.campaign_id.slice(0, 8)) : "–"],
   ];
 }

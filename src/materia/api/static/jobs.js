@@ -1,19 +1,19 @@
 // The page of all jobs.
 
-import { get } from "./api.js";
+import { list, pageOf } from "./api.js";
 import { chip, h, moment, trouble } from "./dom.js";
 import { ago, between, duration } from "./format.js";
 import { poll } from "./live.js";
 import { Table } from "./table.js";
 
 const EVERY_MS = 2000;
-const PAGE = 100;
+const STEP = 200;
 const STATES = ["QUEUED", "RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CANCELLED", "QUARANTINED"];
 
 export const shortTask = (task) => task.replace(/^tasks\./, "");
 
 const COLUMNS = [
-  { id: "task", title: "Task", text: true, value: (row) => shortTask(row.task), cell: (row) => h("a", { href: `#/jobs/${row.id}` }, shortTask(row.task)) },
+  { id: "task", title: "Task", text: true, value: (row) => shortTask(row.task), cell: (row) => h("a", { href: pageOf("jobs", row.id) }, shortTask(row.task)) },
   { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
   { id: "queue", title: "Queue", text: true, value: (row) => row.queue },
   { id: "priority", title: "Priority", value: (row) => row.priority },
@@ -26,11 +26,11 @@ const COLUMNS = [
 function ofCampaign({ campaign_id, iteration }) {
   if (!campaign_id) return "–";
   const part = iteration === null ? "" : `, iteration ${iteration}`;
-  return h("a", { href: `#/campaigns/${campaign_id}` }, `${campaign_id.slice(0, 8)}${part}`);
+  return h("a", { href: pageOf("campaigns", campaign_id) }, `${campaign_id.slice(0, 8)}${part}`);
 }
 
 export async function jobsPage(root, { signal }) {
-  let wanted = PAGE;
+  let wanted = STEP;
   const table = new Table({
     label: "Jobs", columns: COLUMNS, key: (row) => row.id, sort: { by: "queued", down: true }, nothing: "There is no such job.",
   });
@@ -40,7 +40,7 @@ export async function jobsPage(root, { signal }) {
   });
   const state = h("select", { "aria-label": "State", change: () => read() },
     h("option", { value: "" }, "all states"), STATES.map((name) => h("option", { value: name }, name.toLowerCase())));
-  const older = h("button", { type: "button", class: "quiet", hidden: true, click: () => { wanted += PAGE; read(); } }, "Load older jobs");
+  const older = h("button", { type: "button", class: "quiet", hidden: true, click: () => { wanted += STEP; read(); } }, "Load older jobs");
   const count = h("span", { class: "muted", role: "status" });
   const problemPlace = h("div");
   root.replaceChildren(h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Jobs"), count, state, filter), problemPlace, table.element, older);
@@ -48,18 +48,12 @@ export async function jobsPage(root, { signal }) {
   async function read() {
     const asked = state.value;
     try {
-      const jobs = [];
-      let page = { next_cursor: "" };
-      while (jobs.length < wanted && page.next_cursor !== null) {
-        const query = new URLSearchParams({ limit: PAGE, ...(asked && { state: asked }), ...(page.next_cursor && { cursor: page.next_cursor }) });
-        page = await get(`/jobs?${query}`, signal);
-        jobs.push(...page.items);
-      }
+      const { items, total, hasMore } = await list(asked ? `/jobs?state=${asked}` : "/jobs", wanted, signal);
       if (state.value !== asked) return;
       problemPlace.replaceChildren();
-      count.textContent = `${page.total} in all`;
-      older.hidden = page.next_cursor === null;
-      table.update(jobs);
+      count.textContent = `${total} in all`;
+      older.hidden = !hasMore;
+      table.update(items);
     } catch (problem) {
       if (!signal.aborted) problemPlace.replaceChildren(trouble(problem));
     }

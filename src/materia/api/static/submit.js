@@ -1,6 +1,6 @@
 // Check a definition and run it, from the page.
 
-import { post } from "./api.js";
+import { pageOf, post } from "./api.js";
 import { copyable, h, trouble } from "./dom.js";
 
 const EXAMPLE = `# A coating that is hard and cheap: two objectives that pull apart.
@@ -39,7 +39,7 @@ export function submitForm() {
       answer.replaceChildren(report(valid, findings));
       if (!valid || !toRun) return;
       const started = await post("/campaigns/run", yaml(field.value));
-      location.hash = `#/campaigns/${started.campaign_id}`;
+      location.hash = pageOf("campaigns", started.campaign_id);
     } catch (problem) {
       answer.replaceChildren(problem.findings?.length ? report(false, problem.findings) : trouble(problem));
     } finally {
