@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 from celery import Celery
@@ -41,9 +42,37 @@ def ping(stack: Stack) -> dict[str, str]:
         return app.send_task("tasks.simple_tasks.ping").get(timeout=60)
 
 
-def n_jobs(stack: Stack) -> int:
+SLOW = {
+    "name": "slow",
+    "parameters": [
+        {"name": "x1", "type": "continuous", "bounds": [0, 1]},
+        {"name": "x2", "type": "continuous", "bounds": [0, 1]},
+    ],
+    "objectives": [
+        {"name": "branin", "direction": "minimize"},
+        {"name": "currin", "direction": "minimize"},
+    ],
+    "evaluator": {"type": "function", "options": {"name": "branin_currin", "delay_s": 600}},
+    "optimizer": {"budget": 4, "batch_size": 4},
+}
+
+
+def start_slow_campaign(stack: Stack) -> None:
+    """Start a campaign and wait until a worker is busy with an evaluation."""
+    found = stack.state()
+    httpx.post(
+        f"{found['api_url']}/api/v1/campaigns/run",
+        json=SLOW,
+        headers={"Authorization": f"Bearer {found['api_key']}"},
+    ).raise_for_status()
+    wait_until(lambda: ("RUNNING", 0) in evaluations(stack), "a worker is busy")
+
+
+def evaluations(stack: Stack) -> list[tuple[str, int]]:
+    """Return state and number of crashes of every evaluation's job."""
+    query = "SELECT state, crashes FROM jobs WHERE task LIKE '%.evaluate_candidates'"
     with closing(sqlite3.connect(stack.data_dir / "materia.db")) as connection:
-        return int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
+        return connection.execute(query).fetchall()
 
 
 def test_a_plain_celery_client_gets_its_answer(stack: Stack) -> None:
@@ -163,10 +192,10 @@ def test_a_killed_process_is_started_again(stack: Stack, name: str) -> None:
 
 
 def test_a_stopped_stack_leaves_nothing_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "data")
+    stack = Stack(tmp_path / "data", env={"MATERIA_SHUTDOWN_GRACE_S": "1"})
     stack.start()
-    ping(stack)
-    before, jobs = stack.state(), n_jobs(stack)
+    start_slow_campaign(stack)
+    before = stack.state()
     pids = stack.pids().values()
     escaped = subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: stack.stack_id()})
     assert escaped.pid in stack.left()
@@ -181,8 +210,8 @@ def test_a_stopped_stack_leaves_nothing_and_goes_on_where_it_was(tmp_path: Path)
     after = stack.state()
     assert after["api_key"] == before["api_key"]
     assert after["broker_url"] == before["broker_url"]
-    assert n_jobs(stack) == jobs
-    ping(stack)
+    wait_until(lambda: ("RUNNING", 0) in evaluations(stack), "a worker is busy again")
+    assert {state for state, _ in evaluations(stack)} <= {"QUEUED", "RUNNING"}
 
     everybody = {*stack.left(), *stack.pids().values()}
     assert len(everybody) > len(LONG_RUNNING)

@@ -40,11 +40,12 @@ def _print(found: dict[str, Any]) -> None:
             f"no stack runs on {found['data_dir']}; start one with `materia up`,"
             " or name another folder with --data-dir",
             markup=False,
+            soft_wrap=True,
         )
         return
     console.print("ready" if found["ready"] else "not ready yet")
     for key in state.KEYS[1:]:
-        console.print(f"{key:16}{redact({key: found[key]})[key]}", markup=False)
+        console.print(f"{key:16}{redact({key: found[key]})[key]}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for column in ("process", "state", "pid", "restarts"):
         table.add_column(column)

@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from materia.settings import Settings
 from materia.stack.child import ProcessState
@@ -32,6 +33,7 @@ class Display:
         self._live: Live | None = None
         self._shown: dict[str, ProcessState] = {}
         self._announced = False
+        self._said_goodbye = False
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -50,6 +52,9 @@ class Display:
 
     def update(self, settings: Settings, supervisor: Supervisor) -> None:
         """Show the present state."""
+        if supervisor.is_stopping and not self._said_goodbye:
+            self._said_goodbye = True
+            self._console.print("stopping; Ctrl-C once more does not wait")
         for process in supervisor.processes.values():
             self._print_change(process)
         if self._live:
@@ -83,10 +88,12 @@ def _table(settings: Settings, supervisor: Supervisor) -> RenderableType:
     for column in ("process", "state", "pid", "restarts"):
         table.add_column(column)
     for name, process in supervisor.processes.items():
+        if process.state is ProcessState.DONE:
+            continue
         colour = COLOURS.get(process.state, "dim")
         restarts = str(process.restarts or "")
         table.add_row(name, f"[{colour}]{process.state}[/]", str(process.pid or ""), restarts)
-    return Group(table, _where(settings)) if supervisor.is_ready else table
+    return Group(table, Text.from_markup(_where(settings))) if supervisor.is_ready else table
 
 
 def _where(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from materia.errors import AccessError, ConflictError
 
-NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "9p", "ceph", "glusterfs", "afs")
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "fuse.glusterfs", "ceph", "afs")
 # `status` takes the lock for an instant in order to look at it.
 LOCK_PATIENCE_S = 1.0
 

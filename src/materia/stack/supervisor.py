@@ -73,6 +73,7 @@ class Supervisor:
         self._on_change = on_change
         self._patience = patience or Patience()
         self._was_ready = False
+        self.is_stopping = False
 
     @property
     def is_ready(self) -> bool:
@@ -187,6 +188,8 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         """Stop dependents before what they depend on; those of one level at the same time."""
+        self.is_stopping = True
+        self._on_change(self)
         left = dict(self.processes)
         while left:
             needed = {name for p in left.values() for name in p.spec.after}
