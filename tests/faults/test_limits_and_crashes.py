@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from materia.services import jobs
+from materia.services import execution, jobs
+from materia.services.keeping import Keeper
 from materia.services.submission import NewJob, submit
 from servers import wait_until
 from workers import Cluster, is_running
@@ -134,3 +135,30 @@ def test_children_end_with_their_worker(cluster: Cluster) -> None:
     assert len(children) == 2
     os.kill(worker.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_running, children)), "the children are gone", 20)
+
+
+def test_plain_messages_that_died_with_their_worker_are_taken_by_another(
+    cluster: Cluster,
+) -> None:
+    cluster.scheduler()
+    first = cluster.worker("--prefetch-multiplier=4", concurrency=1)
+    client = cluster.client()
+    answers = [client.send_task("tasks.test.work", args=["sleep", 1]) for _ in range(6)]
+    cluster.wait_state(answers[0].id, "RUNNING")
+    with cluster.redis.client() as redis:
+        wait_until(lambda: redis.hlen("unacked") > 1, "the worker holds a message in reserve")
+    first.kill()
+    cluster.worker(concurrency=2)
+    assert [answer.get(timeout=60) for answer in answers] == ["sleep"] * 6
+    with cluster.redis.client() as redis:
+        assert redis.hlen("unacked") <= 1
+
+
+def test_two_claims_of_one_child_leave_the_newer_one(cluster: Cluster) -> None:
+    older, newer = (submit(NewJob("tasks.test.echo")) for _ in range(2))
+    claimant = execution.Claimant(boot="boot", worker="w@host")
+    execution.claim(older["id"], claimant)
+    execution.claim(newer["id"], claimant)
+    Keeper("boot", lambda: {os.getpid()}).look(renew=True)
+    assert jobs.get(older["id"])["state"] == "QUEUED"
+    assert jobs.get(newer["id"])["state"] == "RUNNING"

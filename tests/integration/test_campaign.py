@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns_under_test import branin_currin, finished, golden, params_of
+from materia import settings
 from materia.errors import DefinitionError, StateError
 from materia.events.models import campaign_topic
 from materia.services import campaigns, jobs
@@ -126,3 +127,33 @@ def test_a_finished_campaign_cannot_be_stopped() -> None:
         rows.change(connection, started["campaign_id"], {"state": "completed"})
     with pytest.raises(StateError, match="completed"):
         campaigns.stop(started["campaign_id"])
+
+
+def test_a_campaign_over_a_table_ends_when_every_row_was_asked(cluster: Cluster) -> None:
+    rows = "\n".join(f"{x / 10},{(x - 4) ** 2}" for x in range(9))
+    (settings.current().data_root / "rows.csv").write_text(f"x,y\n{rows}\n")
+    source = {
+        "name": "rows",
+        "parameters": [{"name": "x", "type": "continuous", "bounds": [0, 1]}],
+        "objectives": [{"name": "y", "direction": "minimize"}],
+        "evaluator": {"type": "table", "options": {"file": "rows.csv"}},
+        "optimizer": {
+            "budget": 12,
+            "batch_size": 3,
+            "seed": 2,
+            "active_learning": {"initial_samples": 3},
+        },
+    }
+    cluster.worker()
+    row = finished(cluster, campaigns.run(source)["campaign_id"])
+    assert row["state"] == "completed", row["error"]
+    asked = [params["x"] for params in params_of(row["id"])]
+    assert sorted(asked) == [x / 10 for x in range(9)]
+    assert row["best"]["outcomes"]["y"] == 0
+
+
+@pytest.mark.usefixtures("backends")
+def test_workers_refuse_a_campaign_whose_results_people_tell() -> None:
+    with pytest.raises(StateError, match="people"):
+        campaigns.run(branin_currin(evaluator={"type": "manual"}))
+    assert campaigns.page(10)[1] == 0

@@ -111,7 +111,10 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     arrays_meta = checkpoints.read(checkpoint) if checkpoint else None
     if arrays_meta is not None:
         engine.use_surrogate(*arrays_meta)
-    batch = engine.ask(engine.next_batch_size())
+    try:
+        batch = engine.ask(engine.next_batch_size())
+    except StateError as error:
+        return _nothing_left(campaign_id, iteration, engine, error.message)
     definition = engine.definition
     evaluator = _evaluator(_text(row["definition"]))
     columns = [
@@ -156,6 +159,27 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
         "campaign_id": campaign_id,
         "iteration": iteration,
         "candidate_ids": ids,
+    }
+    return Outcome(result, effects)
+
+
+def _nothing_left(campaign_id: str, iteration: int, engine: Campaign, reason: str) -> Outcome:
+    """End a campaign whose finite space is exhausted before its budget is spent."""
+    front = engine.pareto_front()
+
+    def effects(work: Work) -> None:
+        campaign = life.require_running(campaign_rows.lock(work.connection, campaign_id))
+        finished = {"finished_at": work.database.now()}
+        campaign_rows.change_iteration(work.connection, campaign_id, iteration, finished)
+        summary = life.summary(campaign, CampaignState.COMPLETED, front) | {"reason": reason}
+        life.finish(work, campaign, CampaignState.COMPLETED, values={}, result=summary)
+
+    result = {
+        "status": "success",
+        "campaign_id": campaign_id,
+        "iteration": iteration,
+        "candidate_ids": [],
+        "reason": reason,
     }
     return Outcome(result, effects)
 

@@ -67,7 +67,13 @@ def run(
     if once is not None and (known := once.known_answer()) is not None:
         return known
     definition = define(source)
-    evaluator = evaluators.build(definition, data_roots=settings.current().allowed_roots)
+    roots = settings.current().allowed_roots
+    pool = evaluators.pool_of(definition, data_roots=roots)
+    if evaluators.build(definition, data_roots=roots).is_manual:
+        raise StateError(
+            "the results of this campaign are told by people; workers cannot run it",
+            "use Campaign.ask and Campaign.tell of the Python library",
+        )
     campaign_id, task_id = str(uuid.uuid4()), str(uuid.uuid4())
     answer = {"campaign_id": campaign_id, "task_id": task_id}
     with unit_of_work() as work:
@@ -80,7 +86,7 @@ def run(
             "name": definition.name,
             "state": CampaignState.CREATED,
             "definition": definition.model_dump(mode="json"),
-            "pool": evaluator.pool(),
+            "pool": pool,
             "budget": definition.optimizer.budget,
             "requested_by": requested_by,
             "created_at": now,

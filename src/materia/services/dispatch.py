@@ -6,12 +6,14 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import redis
+from kombu.exceptions import OperationalError
 
 from materia import log, settings
-from materia.broker import messages
+from materia.broker import messages, unclaimed
 from materia.events import stream
 from materia.events.models import Event
 from materia.services import execution
@@ -57,7 +59,8 @@ class Dispatcher:
             if now - self._refilled > REFILL_EVERY_S:
                 self._refilled = now
                 refill_events()
-        except redis.RedisError as error:
+                give_back_unclaimed()
+        except (redis.RedisError, OperationalError) as error:
             logger.warning("redis_unavailable", reason=str(error))
         return True
 
@@ -119,6 +122,16 @@ def resend_after_loss() -> int:
     if total:
         logger.warning("redis_was_emptied", jobs_sent_again=total)
     return total
+
+
+def give_back_unclaimed() -> int:
+    """Return messages of plain clients that died with the worker that took them."""
+
+    def known(ids: Collection[str]) -> set[str]:
+        with database().read() as connection:
+            return job_rows.known(connection, ids)
+
+    return unclaimed.give_back(settings.current().resend_after_s, known)
 
 
 def refill_events() -> int:

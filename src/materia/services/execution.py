@@ -250,6 +250,10 @@ def _stopped_by_signal(job: RunningJob, error: BaseException) -> Exception:
     with database().read() as connection:
         row = job_rows.get(connection, job.id)
         now = connection.execute(select(database().now())).scalar_one()
+    if row is not None and row["token"] == job.token and row["state"] in job_rows.FINAL:
+        # The signal came right after the final write, and perhaps before the answer.
+        results.store(row)
+        return Stopped("finished before the signal")
     if row is None or row["token"] != job.token or row["state"] != JobState.RUNNING:
         return ClaimLost(f"the claim on job {job.id} is lost")
     if row["cancel_requested_at"] is not None:

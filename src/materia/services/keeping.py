@@ -43,6 +43,7 @@ class Keeper:
             rows = job_rows.running_of(connection, self.boot)
             now = connection.execute(select(database().now())).scalar_one()
         alive = set(self.living())
+        rows = self._without_forgotten(rows)
         kept = [row for row in rows if row["pid"] in alive]
         if kept and renew:
             with database().write() as connection:
@@ -57,6 +58,17 @@ class Keeper:
             elif row["hard_limit_s"] and now - row["claimed_at"] > row["hard_limit_s"] + 1.0:
                 self._kill(row, execution.out_of_time("hard", row["hard_limit_s"]))
         return len(rows)
+
+    @staticmethod
+    def _without_forgotten(rows: list[Row]) -> list[Row]:
+        """Give back older claims of a child: it works on its newest one only."""
+        newest: dict[int, Row] = {}
+        for row in sorted(rows, key=lambda row: row["claimed_at"]):
+            forgotten = newest.get(row["pid"])
+            if forgotten is not None:
+                execution.give_back(forgotten)
+            newest[row["pid"]] = row
+        return list(newest.values())
 
     def _cancel(self, row: Row, waited_s: float) -> None:
         if waited_s < settings.current().cancel_grace_s:

@@ -63,5 +63,5 @@ def last_numbers(connection: Connection, topics: Sequence[str]) -> dict[str, int
             .where(events.c.topic.in_(topics[start : start + TOPICS_AT_ONCE]))
             .group_by(events.c.topic)
         )
-        found.update(connection.execute(query).tuples().all())
+        found.update((topic, number) for topic, number in connection.execute(query))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -335,6 +335,11 @@ def get(connection: Connection, job_id: str) -> Row | None:
     """Return one job, or None."""
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
     return dict(row) if row else None
+
+
+def known(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Return those of some ids that are jobs."""
+    return set(connection.execute(select(jobs.c.id).where(jobs.c.id.in_(list(ids)))).scalars())
 
 
 def by_key(connection: Connection, idempotency_key: str) -> Row | None:
