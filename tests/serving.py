@@ -6,14 +6,17 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 import httpx
 from fastapi import FastAPI
 
+from materia import settings
+from materia.api.__main__ import listen, server
 from materia.api.app import create_app
+from materia.events.hub import Hub
 from materia.settings import Settings
 from servers import START_TIMEOUT_S, die_with_tests, free_port, wait_until
 
@@ -50,6 +53,36 @@ def in_process(app: FastAPI | None = None, *, raises: bool = True) -> httpx.Clie
     """
     transport = InProcess(app or create_app(), raises=raises)
     return httpx.Client(transport=transport, base_url="http://test")
+
+
+class ThreadServer:
+    """The server in a thread of this process: starts at once, and a test can change its limits."""
+
+    def __init__(self) -> None:
+        self._server = server(settings.current())
+        self._socket = listen("127.0.0.1", 0)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), daemon=True
+        )
+        self.port = int(self._socket.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def hub(self) -> Hub:
+        """The hub of its live views."""
+        found: Hub = self._server.config.app.state.hub
+        return found
+
+    def __enter__(self) -> ThreadServer:
+        """Start and wait until it answers."""
+        self._thread.start()
+        wait_until(lambda: self._server.started, "the server has started")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self._server.should_exit = True
+        self._thread.join(START_TIMEOUT_S)
 
 
 class Server:
@@ -100,9 +133,7 @@ class Server:
         """Return what it logged."""
         return self._log.read_text(errors="replace")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it."""
         if self._process is not None and self._process.poll() is None:
             self.stop(signal.SIGKILL)

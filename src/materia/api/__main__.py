@@ -38,11 +38,9 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def main() -> int:
-    """Serve; 0 after an orderly stop."""
-    config = settings.current()
-    log.configure(config.log_level)
-    server = uvicorn.Server(
+def server(config: settings.Settings) -> uvicorn.Server:
+    """Return the server of the application, not yet listening."""
+    return uvicorn.Server(
         uvicorn.Config(
             create_app(config),
             log_config=None,
@@ -56,6 +54,13 @@ def main() -> int:
             timeout_graceful_shutdown=GRACE_S,
         )
     )
+
+
+def main() -> int:
+    """Serve; 0 after an orderly stop."""
+    config = settings.current()
+    log.configure(config.log_level)
+    serving = server(config)
     try:
         address = listen(config.api_host, config.api_port)
     except OSError as error:
@@ -71,8 +76,8 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         # The server stops in order and then raises the signal again: an orderly stop is no failure.
         signal.signal(name, lambda *_: None)
-    server.run(sockets=[address])
-    return 0 if server.started else 1
+    serving.run(sockets=[address])
+    return 0 if serving.started else 1
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ const silence = { detail: "The server does not answer.", hint: "Is `materia up` 
 /** Send a request and return its JSON; throws Problem. */
 export async function request(method, path, { body, type, signal } = {}) {
   const headers = { Accept: "application/json" };
-  if (key()) headers.Authorization = `Bearer ${key()}`;
+  const used = key();
+  if (used) headers.Authorization = `Bearer ${used}`;
   if (type) headers["Content-Type"] = type;
   if (method === "POST") headers["Idempotency-Key"] = unique();
   let response;
@@ -43,7 +44,10 @@ export async function request(method, path, { body, type, signal } = {}) {
   }
   const content = await response.json().catch(() => ({}));
   if (response.ok) return content;
-  if (response.status === 401) document.dispatchEvent(new CustomEvent("key-refused"));
+  // An answer to an earlier key says nothing about the one of now.
+  if (response.status === 401 && used === key()) {
+    document.dispatchEvent(new CustomEvent("key-refused", { detail: used ? content.detail : null }));
+  }
   throw new Problem(response.status, content);
 }
 

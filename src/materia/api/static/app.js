@@ -43,12 +43,12 @@ async function show() {
 }
 
 /** Ask for the key, and say where it is. */
-function signIn() {
+function signIn({ detail }) {
   leave.abort();
   forgetKey();
   document.title = "Key needed · MatCraft";
   const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "where" });
-  const answer = h("div", { "aria-live": "polite" });
+  const answer = h("div", { role: "status" }, detail && h("p", { class: "box bad" }, `Refused: ${detail}.`));
   const submit = async (event) => {
     event.preventDefault();
     keepKey(field.value.trim());
@@ -56,11 +56,10 @@ function signIn() {
       await get("/campaigns?limit=1");
       show();
     } catch (problem) {
-      // A refused key puts a fresh form in this one's place.
-      document.getElementById("answer")?.replaceChildren(trouble(problem));
+      // A refused key has put a fresh form in this one's place.
+      answer.replaceChildren(trouble(problem));
     }
   };
-  answer.id = "answer";
   root.replaceChildren(h("form", { class: "signin", submit },
     h("h1", {}, "This server asks for its key"),
     h("p", { id: "where" }, "On the machine where the stack runs, ", h("code", {}, "materia status --json"),

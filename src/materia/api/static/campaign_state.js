@@ -105,6 +105,8 @@ export class CampaignState {
   }
 }
 
+const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
 /** What an event says, in words. */
 export function describe({ type, data }, number) {
   const quality = Object.entries(data.quality ?? {}).map(([name, { r2 }]) => `${name} R² ${number(r2, 3)}`);
@@ -115,11 +117,11 @@ export function describe({ type, data }, number) {
     surrogate_trained: () => data.fallback
       ? `Surrogate could not be fitted, a quasi-random design takes its place: ${data.fallback}`
       : `Surrogate trained: ${quality.join(", ")}`,
-    candidates_proposed: () => `${data.candidates.length} candidates proposed`,
+    candidates_proposed: () => `${counted(data.candidates.length, "candidate")} proposed`,
     evaluation_completed: () => data.state === "failed"
       ? `${data.candidate_id} failed: ${data.error?.message ?? "no reason given"}`
       : `${data.candidate_id}: ${outcomes.join(", ")}`,
-    pareto_updated: () => `Pareto front has ${data.pareto_size} candidates` +
+    pareto_updated: () => `Pareto front has ${counted(data.pareto_size, "candidate")}` +
       (data.hypervolume === null ? "" : `, hypervolume ${number(data.hypervolume)}`),
     iteration_completed: () => `Iteration ${data.iteration} completed`,
   };

@@ -28,7 +28,7 @@ export function columnFormat(values) {
   const exact = [0, 1, 2, 3].find((places) => sizes.every((size) => Number(size.toFixed(places)) === size));
   const middle = sizes.sort((a, b) => a - b)[sizes.length >> 1];
   const decimals = exact ?? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(middle))));
-  return (value) => (Number.isFinite(value) ? signed(value.toFixed(decimals)) : number(value));
+  return (value) => (Number.isFinite(value) && value !== 0 ? signed(value.toFixed(decimals)) : number(value));
 }
 
 /** A span of time: 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
