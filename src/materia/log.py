@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -16,12 +17,17 @@ URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*:)[^@/\s]+@")
 REDACTED = "***"
 
 
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    return SECRET_KEY.search(key) is not None
+
+
 def redact(value: Any) -> Any:
     """Return `value` with passwords in URLs and values under secret-looking keys replaced."""
     if isinstance(value, str):
-        return URL_PASSWORD.sub(rf"\1{REDACTED}@", value)
+        return URL_PASSWORD.sub(rf"\1{REDACTED}@", value) if "://" in value else value
     if isinstance(value, dict):
-        return {k: REDACTED if SECRET_KEY.search(str(k)) else redact(v) for k, v in value.items()}
+        return {k: REDACTED if _is_secret(str(k)) else redact(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [redact(v) for v in value]
     return value

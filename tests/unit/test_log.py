@@ -1,0 +1,50 @@
+"""What leaves in a log line: one JSON object, secrets redacted, nothing that ends the line."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+
+from materia import log
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    before = logging.getLogger().handlers[:]
+    log.configure("INFO")
+    stream = io.StringIO()
+    monkeypatch.setattr(logging.getLogger().handlers[0], "stream", stream)
+    yield stream
+    logging.getLogger().handlers[:] = before
+
+
+def test_values_with_line_ends_and_escapes_stay_one_line(lines: io.StringIO) -> None:
+    logging.getLogger("x").info("name: %s", 'a\r\n{"level": "forged"}\x1b[31m')
+    written = lines.getvalue()
+    assert written.count("\n") == 1
+    assert "\x1b" not in written
+    assert json.loads(written)["level"] == "info"
+
+
+def test_passwords_in_urls_and_secret_looking_keys_are_redacted(lines: io.StringIO) -> None:
+    log.logger("y").info(
+        "connected",
+        url="redis://:hunter2@host:1/0",
+        nested={"api_key": "k", "deep": [{"token": 1}]},
+    )
+    written = lines.getvalue()
+    assert "hunter2" not in written
+    event = json.loads(written)
+    assert event["url"] == "redis://:***@host:1/0"
+    assert event["nested"] == {"api_key": "***", "deep": [{"token": "***"}]}
+
+
+def test_exceptions_are_part_of_the_object(lines: io.StringIO) -> None:
+    try:
+        raise ValueError("furnace")
+    except ValueError:
+        logging.getLogger("z").exception("failed")
+    assert "ValueError: furnace" in json.loads(lines.getvalue())["exception"]
