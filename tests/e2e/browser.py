@@ -7,10 +7,12 @@ import json
 import shutil
 import signal
 import subprocess
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from servers import START_TIMEOUT_S, die_with_tests, wait_until
@@ -48,6 +50,7 @@ class Browser:
         self._folder = folder
         self._size = (width, height)
         self._number = 0
+        self._open = ExitStack()
         self.console: list[str] = []
         self.requests: list[str] = []
 
@@ -75,8 +78,9 @@ class Browser:
             START_TIMEOUT_S,
         )
         port, path = announced.read_text().split("\n")[:2]
-        self._connection: ClientConnection = connect(
-            f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None
+        address = f"ws://127.0.0.1:{port}{path}"
+        self._connection: ClientConnection = self._open.enter_context(
+            connect(address, max_size=None, proxy=None)
         )
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
@@ -143,10 +147,18 @@ class Browser:
         """Click the first element that a selector finds."""
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
-    def press(self, key: str, text: str = "") -> None:
-        """Press and release a key."""
+    def press(self, key: str) -> None:
+        """Press and release a key, by the name that it has in `KeyboardEvent.key`."""
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        code = {"Enter": 13, "Tab": 9}.get(key, 0)
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, text=text)
+            self.send(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                text=text if kind == "keyDown" else "",
+                windowsVirtualKeyCode=code,
+            )
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """Write what is seen as PNG; the whole page, or what fits the window."""
@@ -158,8 +170,11 @@ class Browser:
     ) -> None:
         """End it with its children."""
         self._session = None
-        try:
+        with suppress(WebSocketException):
             self.send("Browser.close")
-        except Exception:  # noqa: BLE001 - it is ended in any case
+        self._open.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-        self._process.wait(START_TIMEOUT_S)
+            self._process.wait()
