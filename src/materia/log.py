@@ -33,6 +33,15 @@ def redact(value: Any) -> Any:
     return value
 
 
+def _name_job(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep the id and the task of what Celery adds to its records; the message says the rest."""
+    added = event.get("data")
+    if isinstance(added, dict) and "id" in added:
+        del event["data"]
+        event["job_id"], event["task"] = added["id"], added.get("name")
+    return event
+
+
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return dict(redact(dict(event)))
 
@@ -49,6 +58,7 @@ def configure(level: str = "INFO") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _name_job,
         _redact_event,
     ]
     formatter = structlog.stdlib.ProcessorFormatter(

@@ -48,3 +48,11 @@ def test_exceptions_are_part_of_the_object(lines: io.StringIO) -> None:
     except ValueError:
         logging.getLogger("z").exception("failed")
     assert "ValueError: furnace" in json.loads(lines.getvalue())["exception"]
+
+
+def test_records_of_celery_carry_the_id_of_their_job(lines: io.StringIO) -> None:
+    added = {"id": "j-1", "name": "tasks.simple_tasks.ping", "traceback": "long"}
+    logging.getLogger("celery.app.trace").info("ignored", extra={"data": added})
+    event = json.loads(lines.getvalue())
+    assert (event["job_id"], event["task"]) == ("j-1", "tasks.simple_tasks.ping")
+    assert "long" not in lines.getvalue()

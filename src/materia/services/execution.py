@@ -92,7 +92,7 @@ def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
             work.job_event(row)
     if not added:
         return claim(row["id"], claimant)
-    return RunningJob({**row, "retries": 0, "crashes": 0})
+    return RunningJob({**row, "retries": 0, "crashes": 0, "result": None, "error": None})
 
 
 def run(
@@ -187,7 +187,12 @@ def _finish_once(
     with unit_of_work() as work:
         with_progress = values if job.latest is None else {**values, "progress": job.latest}
         row = job_rows.settle(
-            work.database, work.connection, job.id, with_progress, token=job.token
+            work.database,
+            work.connection,
+            job.id,
+            with_progress,
+            token=job.token,
+            known=job.row,
         )
         if row is None:
             raise ClaimLost(f"the claim on job {job.id} is lost")

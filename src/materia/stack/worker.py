@@ -6,7 +6,6 @@ the commands of Flower and of a shell, half a second and 12 MB at each start.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -18,13 +17,6 @@ from celery.utils.nodenames import host_format
 from materia import settings
 from materia.settings import QUEUES
 from materia.tasks import app
-
-
-@signals.worker_before_create_process.connect
-def share_memory(**_: Any) -> None:
-    """Keep the garbage collector off what exists already, so that children share its pages."""
-    gc.collect()
-    gc.freeze()
 
 
 def main(n_processes: int, ready_file: Path) -> int:

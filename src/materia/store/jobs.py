@@ -159,6 +159,7 @@ def _settle(
     states: tuple[str, ...],
     final: bool,
     delayed: bool,
+    whole: bool,
 ) -> Executable:
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
     if final:
@@ -171,7 +172,7 @@ def _settle(
             jobs.c.state.in_(states), *(jobs.c[name] == bindparam(f"is_{name}") for name in guards)
         )
         .values(event_number=jobs.c.event_number + 1, lease_until=None, **values)
-        .returning(*jobs.c)
+        .returning(*(jobs.c if whole else (jobs.c.event_number,)))
     )
 
 
@@ -184,6 +185,7 @@ def settle(
     token: int | None = None,
     states: Sequence[str] = (JobState.RUNNING,),
     run_in_s: float | None = None,
+    known: Row | None = None,
 ) -> Row | None:
     """Write a new state, guarded; None when somebody else was faster.
 
@@ -192,6 +194,7 @@ def settle(
         token: The fencing token that the writer holds.
         states: States from which the change is allowed.
         run_in_s: The next attempt may start so many seconds from now.
+        known: The row as the caller has it; it is returned with the changes instead of read anew.
     """
     guards = {"id": job_id} if token is None else {"id": job_id, "token": token}
     statement = _settle(
@@ -201,13 +204,14 @@ def settle(
         tuple(states),
         values["state"] in FINAL,
         run_in_s is not None,
+        known is None,
     )
     parameters = {f"new_{name}": value for name, value in values.items()}
     parameters |= {f"is_{name}": value for name, value in guards.items()}
     if run_in_s is not None:
         parameters["run_in_s"] = run_in_s
     row = connection.execute(statement, parameters).mappings().first()
-    return dict(row) if row else None
+    return {**(known or {}), **values, **row} if row else None
 
 
 def renew(

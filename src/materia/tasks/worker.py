@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -92,6 +93,13 @@ def _serve_unrouted(instance: Any, **_: Any) -> None:
     queues = instance.app.amqp.queues
     if "default" in queues.consume_from:
         queues.select_add(instance.app.conf.task_default_queue)
+
+
+@signals.worker_before_create_process.connect
+def _share_memory(**_: Any) -> None:
+    # What exists before the fork stays shared: the collector of a child would touch every page.
+    gc.collect()
+    gc.freeze()
 
 
 @signals.worker_process_init.connect
