@@ -75,3 +75,12 @@ class Addition:
     params: dict[str, Any]
     outcomes: dict[str, Any]
     after: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the addition as `Campaign.dump` holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Addition:
+        """Return the addition that `as_dict` described; `after` may be missing."""
+        return cls(dict(saved["params"]), dict(saved["outcomes"]), int(saved.get("after", 0)))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +11,18 @@ from numpy.typing import NDArray
 from materia.engine import cmaes
 from materia.engine.acquisition.expected_improvement import ExpectedImprovement
 from materia.engine.acquisition.hypervolume_improvement import HypervolumeImprovement
-from materia.engine.constraints import Constraints
+from materia.engine.acquisition.success import Success
 from materia.engine.objectives import Objectives
 from materia.engine.pareto import is_non_dominated
-from materia.engine.space import SearchSpace
+from materia.engine.reachable import Key, Params, Reachable, key_of
 from materia.engine.surrogates.independent import IndependentProcesses
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-Key = tuple[Any, ...]
-Params = dict[str, Any]
+Acquisition = Callable[[FloatArray], FloatArray]
 
-_N_RUNS = 4
-_N_GENERATIONS = 40
-_MAX_RETRIES = 5
+_N_RUNS = 8
+_MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
+_N_NEIGHBOURS = 256
 
 
 @dataclass(frozen=True)
@@ -51,43 +48,34 @@ class Knowledge:
 
     Attributes:
         surrogate: Posterior of the turned outcomes, pending points not yet believed.
-        X: Points that count for the front: observed, inside the space, (n, d).
-        turned: Their turned outcomes, (n, m), NaN where not known.
+        X: Points that count for the front: complete observations inside the space, (n, d).
         pending: Points under evaluation, (k, d).
         pending_turned: What is known of their outcomes, (k, m), NaN where not known.
+        measured: All points with an outcome, (l, d).
+        failed: Points whose evaluation failed, (f, d).
         reference_point: In `Y`, (m,).
     """
 
     surrogate: IndependentProcesses
     X: FloatArray
-    turned: FloatArray
     pending: FloatArray
     pending_turned: FloatArray
+    measured: FloatArray
+    failed: FloatArray
     reference_point: FloatArray
 
 
 class Proposer:
-    """Chooses points in one search space.
+    """Chooses points among the reachable ones.
 
     Args:
-        space: Where the points live.
-        constraints: What they must satisfy.
+        reachable: Which points may be asked.
         objectives: What they are chosen for.
-        cloud: Feasible points all over the space, (n, d), where every search begins.
-        pool: The rows of `cloud` in the user's units when they are all that may be asked: a fixed
-            table or an enumerated space.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        constraints: Constraints,
-        objectives: Objectives,
-        cloud: FloatArray,
-        pool: Sequence[Params] | None = None,
-    ) -> None:
-        self._space, self._constraints, self._objectives = space, constraints, objectives
-        self._cloud, self._pool = cloud, pool
+    def __init__(self, reachable: Reachable, objectives: Objectives) -> None:
+        self._reachable, self._objectives = reachable, objectives
+        self._space, self._constraints = reachable.space, reachable.constraints
 
     def propose(
         self, known: Knowledge, n: int, taken: Set[Key], rng: np.random.Generator
@@ -99,17 +87,18 @@ class Proposer:
         """
         taken = set(taken)
         surrogate = known.surrogate
-        X, turned = known.pending, known.pending_turned.copy()
-        if len(X):
-            is_open = np.isnan(turned)
-            mean, _ = surrogate.predict(X)
-            turned = np.where(is_open, mean, turned)
-            surrogate = surrogate.believe(X, is_open)
-        believed = np.vstack([known.turned, turned])
+        # Observed points enter denoised: a lucky observation must not set the level to improve on.
+        turned = surrogate.predict(known.X)[0]
+        seeds = self._seeds(known.X, turned)
+        if len(known.pending):
+            is_open = np.isnan(known.pending_turned)
+            expected = np.where(is_open, surrogate.predict(known.pending)[0], known.pending_turned)
+            turned = np.vstack([turned, expected])
+            surrogate = surrogate.believe(known.pending, is_open)
+        success = Success.of(known.measured, known.failed, known.surrogate)
         proposals: list[Proposal] = []
         for _ in range(n):
-            acquisition = self._acquisition(surrogate, believed, known.reference_point)
-            seeds = self._seeds(known, believed)
+            acquisition = self._acquisition(surrogate, turned, known.reference_point, success)
             found = self._search(acquisition, seeds, taken, rng)
             if found is None:
                 break
@@ -119,72 +108,80 @@ class Proposer:
             proposals.append(Proposal(params, mean[0], std[0], value))
             taken.add(key_of(params))
             surrogate = surrogate.believe(x, np.ones((1, self._objectives.m), dtype=np.bool_))
-            believed = np.vstack([believed, mean])
+            turned = np.vstack([turned, mean])
         return proposals
 
     def _acquisition(
-        self, surrogate: IndependentProcesses, turned: FloatArray, reference_point: FloatArray
-    ) -> Callable[[FloatArray], FloatArray]:
+        self,
+        surrogate: IndependentProcesses,
+        turned: FloatArray,
+        reference_point: FloatArray,
+        success: Success | None,
+    ) -> Acquisition:
+        """Return the log expected improvement times what makes it count at all.
+
+        Args:
+            surrogate: With pending points believed.
+            turned: Turned outcomes, known or believed, that are to be improved on, (n, m).
+            reference_point: In `Y`, (m,).
+            success: Chance that an evaluation does not fail; None where none ever did.
+        """
         objectives = self._objectives
-        complete = turned[~np.isnan(turned).any(axis=1)]
-        feasible = complete[objectives.is_feasible(objectives.measured(complete))]
-        Y = objectives.fold(feasible)
-        improvement: Callable[[FloatArray], FloatArray] | None
-        if objectives.m == 1:
-            improvement = (
-                ExpectedImprovement(surrogate, surrogate.warped_best(Y), objectives.folded[0])
-                if len(Y)
-                else None
-            )
-        else:
-            folded = (objectives.folded[0], objectives.folded[1])
-            front = Y[is_non_dominated(Y)]
-            improvement = HypervolumeImprovement(surrogate, front, reference_point, folded)
-        if objectives.n_outcome_constraints == 0 and improvement is not None:
-            return improvement
+        feasible = turned[objectives.is_feasible(objectives.measured(turned))]
+        factors: list[Acquisition] = []
+        improvement = self._improvement(surrogate, objectives.fold(feasible), reference_point)
+        if improvement is not None:
+            factors.append(improvement)
+        if objectives.n_outcome_constraints:
+            factors.append(lambda X: objectives.log_probability_feasible(*surrogate.predict(X)))
+        if success is not None:
+            factors.append(success)
+        if not factors:
+            # Nothing measured inside the space yet: learn where least is known.
+            factors.append(lambda X: np.log(surrogate.posterior(X)[1]).sum(axis=1))
+        if len(factors) == 1:
+            return factors[0]
+        return lambda X: np.sum([factor(X) for factor in factors], axis=0)
 
-        def constrained(X: FloatArray) -> FloatArray:
-            probability = objectives.log_probability_feasible(*surrogate.predict(X))
-            return probability if improvement is None else probability + improvement(X)
-
-        return constrained
-
-    def _seeds(self, known: Knowledge, turned: FloatArray) -> FloatArray:
-        """Return observed points on the front, or the best ones of a single objective."""
-        n = len(known.X)
-        Y = self._objectives.fold(turned[:n])
+    def _improvement(
+        self, surrogate: IndependentProcesses, Y: FloatArray, reference_point: FloatArray
+    ) -> Acquisition | None:
+        folded = self._objectives.folded
         if self._objectives.m == 1:
-            order = np.argsort(Y[:, 0], kind="stable")[:3]
-            return known.X[order]
-        return known.X[is_non_dominated(Y)]
+            if len(Y) == 0:
+                return None
+            return ExpectedImprovement(surrogate, surrogate.warped_best(Y), folded[0])
+        front = Y[is_non_dominated(Y)]
+        return HypervolumeImprovement(surrogate, front, reference_point, (folded[0], folded[1]))
+
+    def _seeds(self, X: FloatArray, turned: FloatArray) -> FloatArray:
+        """Return observed points on the front, or the best ones of a single objective."""
+        Y = self._objectives.fold(turned)
+        if self._objectives.m == 1:
+            return X[np.argsort(Y[:, 0], kind="stable")[:3]]
+        return X[is_non_dominated(Y)]
 
     def _search(
-        self,
-        acquisition: Callable[[FloatArray], FloatArray],
-        seeds: FloatArray,
-        taken: Set[Key],
-        rng: np.random.Generator,
+        self, acquisition: Acquisition, seeds: FloatArray, taken: Set[Key], rng: np.random.Generator
     ) -> tuple[Params, float] | None:
-        if self._pool is not None:
-            return self._best_row(self._pool, acquisition(self._cloud), taken)
-        near = self._neighbours(seeds, rng)
-        X = np.vstack([self._cloud, near])
+        """Return the best point that is not taken and its acquisition value, or None."""
+        X = self._reachable.cloud
+        if self._reachable.listed is not None:
+            return self._best_free(X, acquisition(X), taken)
+        X = np.vstack([X, self._neighbours(seeds, rng)])
         values = acquisition(X)
-        starts = X[_spread_best(X, values, _N_RUNS)]
         best, best_values = cmaes.maximise(
             self._judged(acquisition),
             self._constraints.repair,
-            starts,
+            X[_spread_best(X, values, _N_RUNS)],
             rng,
             sigma=0.1,
-            n_generations=_N_GENERATIONS,
+            n_generations=min(_MIN_GENERATIONS + 5 * self._space.d, _MAX_GENERATIONS),
         )
         X, values = np.vstack([best, X]), np.concatenate([best_values, values])
         return self._best_free(X, values, taken)
 
-    def _judged(
-        self, acquisition: Callable[[FloatArray], FloatArray]
-    ) -> Callable[[FloatArray], FloatArray]:
+    def _judged(self, acquisition: Acquisition) -> Acquisition:
         """Return the acquisition function with infeasible points behind all feasible ones."""
         if self._constraints.n == 0:
             return acquisition
@@ -200,13 +197,17 @@ class Proposer:
 
     def _neighbours(self, seeds: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Return feasible points around seeds: small and larger steps in some of the columns."""
-        d = self._space.d
+        d, n = self._space.d, _N_NEIGHBOURS
         if len(seeds) == 0:
             return np.empty((0, d))
-        centres = seeds[rng.integers(len(seeds), size=256)]
-        steps = rng.standard_normal((256, d)) * rng.choice([0.003, 0.03, 0.15], size=(256, 1))
-        chosen = rng.random((256, d)) < rng.choice([1.5 / d, 0.5, 1.0], size=(256, 1))
-        X = self._constraints.repair(centres + steps * chosen)
+        centres = seeds[rng.integers(len(seeds), size=n)]
+        steps = rng.standard_normal((n, d)) * rng.choice([0.003, 0.03, 0.15], size=(n, 1))
+        chosen = rng.random((n, d)) < rng.choice([1.5 / d, 0.5, 1.0], size=(n, 1))
+        X = centres + steps * chosen
+        # A step along a column of few values must reach the next one, and any category is near.
+        is_redrawn = chosen & self._space.discrete & (rng.random((n, d)) < 0.5)
+        X = np.where(is_redrawn, rng.random((n, d)), X)
+        X = self._constraints.repair(X)
         return X[self._constraints.is_feasible(X)]
 
     def _best_free(
@@ -216,26 +217,10 @@ class Proposer:
         order = np.argsort(-values, kind="stable")
         for start in range(0, len(order), 64):
             rows = order[start : start + 64]
-            for params, value in zip(self._space.decode(X[rows]), values[rows], strict=True):
-                if key_of(params) not in taken and self._is_allowed(params):
+            for params, value in zip(self._reachable.params(X, rows), values[rows], strict=True):
+                if key_of(params) not in taken and self._reachable.allows(params):
                     return params, float(value)
         return None
-
-    def _best_row(
-        self, pool: Sequence[Params], values: FloatArray, taken: Set[Key]
-    ) -> tuple[Params, float] | None:
-        for row in np.argsort(-values, kind="stable"):
-            if key_of(pool[row]) not in taken:
-                return dict(pool[row]), float(values[row])
-        return None
-
-    def _is_allowed(self, params: Params) -> bool:
-        return self._space.contains(params) and not self._constraints.broken(params)
-
-
-def key_of(params: Params) -> Key:
-    """Return what makes two points the same."""
-    return tuple(params.values())
 
 
 def _spread_best(X: FloatArray, values: FloatArray, n: int) -> NDArray[np.intp]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -154,8 +154,9 @@ class SearchSpace:
 
     def grid(self) -> FloatArray:
         """Return every point of a finite space, (size, d), in a fixed order."""
-        rows = product(*(kind.grid() for kind in self.kinds))
-        return np.array([np.concatenate(row) for row in rows]).reshape(-1, self.d)
+        grids = [kind.grid() for kind in self.kinds]
+        places = np.indices([len(grid) for grid in grids]).reshape(len(grids), -1)
+        return np.hstack([grid[place] for grid, place in zip(grids, places, strict=True)])
 
 
 def _kind(parameter: Any) -> ParameterKind:

@@ -25,6 +25,7 @@ _JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
 _MEAN_VARIANCE = 1.0
 # More observations than this take part in the posterior, not in the search for hyper-parameters.
 MAX_FIT_OBSERVATIONS = 400
+_MAX_MULTISTART = 100
 # Log evidence that a warp must gain before it is preferred to none.
 _WARP_MARGIN = 2.0
 
@@ -113,6 +114,7 @@ class GaussianProcess:
         sem: Standard error of each outcome, (n,), NaN where it is to be inferred.
         hyperparameters: As from `fit`.
         categorical: Columns of X without an order.
+        standardisation: Location and scale of the outcomes, by default their mean and deviation.
     """
 
     def __init__(
@@ -122,11 +124,14 @@ class GaussianProcess:
         sem: FloatArray,
         hyperparameters: Hyperparameters,
         categorical: tuple[int, ...] = (),
+        *,
+        standardisation: tuple[float, float] | None = None,
     ) -> None:
         self.y = y
         self.hyperparameters = hyperparameters
         warped = hyperparameters.warp(y)
-        self._location, self._scale = standard(warped)
+        self._location, self._scale = standardisation or standard(warped)
+        self.categorical = categorical
         self._features = _Features.of(X, categorical)
         self._inverse_scales = 1.0 / hyperparameters.lengthscales[self._features.group]
         self._Z = self._features(X) * self._inverse_scales
@@ -135,6 +140,18 @@ class GaussianProcess:
         noise = _noise(relative_sem, hyperparameters.noise)
         self._L_inverse = _inverse_factor(_own_covariance(self._Z), noise)
         self._alpha = self._L_inverse.T @ (self._L_inverse @ self._targets)
+
+    @classmethod
+    def centred(
+        cls,
+        X: FloatArray,
+        y: FloatArray,
+        hyperparameters: Hyperparameters,
+        categorical: tuple[int, ...],
+    ) -> GaussianProcess:
+        """Return the process of outcomes (n,) that are on a scale of 1 around 0 already."""
+        unknown = np.full(len(y), np.nan)
+        return cls(X, y, unknown, hyperparameters, categorical, standardisation=(0.0, 1.0))
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the noise-free, warped outcome, each (n,)."""
@@ -289,22 +306,52 @@ class LogPosterior:
         return value, np.concatenate([pull, [z_noise / _NOISE_LOG_STD, d_typical]])
 
 
-def _mode(posterior: LogPosterior) -> tuple[float, FloatArray]:
-    """Return the best of three L-BFGS runs from fixed starts: value and theta."""
+def _mode(X: FloatArray, y: FloatArray, sem: FloatArray, categorical: tuple[int, ...]) -> Mode:
+    """Return the best of three L-BFGS runs from fixed starts.
+
+    With many observations the three runs see an even selection of them, and one more run goes on
+    with all from where the best one ended.
+    """
+    posterior = LogPosterior(X, y, sem, categorical)
+    few = posterior
+    if len(X) > _MAX_MULTISTART:
+        rows = _evenly(len(X), _MAX_MULTISTART)
+        few = LogPosterior(X[rows], y[rows], sem[rows], categorical)
+    d = posterior.d
+    starts = ((0.4 * math.sqrt(d), 1e-4), (1.5 * math.sqrt(d), 1e-2), (0.2, 1e-5))
+    modes = [_descend(few, few.start(scale, noise)) for scale, noise in starts]
+    best = min(modes, key=lambda mode: mode.value)
+    return best if few is posterior else _descend(posterior, best.theta)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Where a search for hyper-parameters ended.
+
+    Attributes:
+        value: Negative log posterior density.
+        theta: Laid out as by `LogPosterior.start`.
+        scale: Scale that standardised the outcomes.
+    """
+
+    value: float
+    theta: FloatArray
+    scale: float
+
+
+def _descend(posterior: LogPosterior, start: FloatArray) -> Mode:
     from scipy.optimize import minimize
 
-    d = posterior.d
-    bounds = [(math.log(5e-3), math.log(1e3))] * d
+    bounds = [(math.log(5e-3), math.log(1e3))] * posterior.d
     bounds += [(math.log(_MIN_NOISE), math.log(_MAX_NOISE)), (math.log(5e-3), math.log(1e3))]
-    best_value, best_theta = math.inf, posterior.start(0.5, 1e-3)
-    for scale, noise in ((0.4 * math.sqrt(d), 1e-4), (1.5 * math.sqrt(d), 1e-2), (0.2, 1e-5)):
-        start = posterior.start(scale, noise)
-        found = minimize(
-            posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
-        )
-        if found.fun < best_value:
-            best_value, best_theta = float(found.fun), found.x
-    return best_value, best_theta
+    found = minimize(
+        posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
+    )
+    return Mode(float(found.fun), np.asarray(found.x), posterior.scale)
+
+
+def _evenly(n: int, k: int) -> NDArray[np.intp]:
+    return np.linspace(0, n - 1, k).round().astype(np.intp)
 
 
 def fit(
@@ -327,18 +374,15 @@ def fit(
         pivot_floor: Outcomes above it may be compressed; infinity forbids it.
     """
     if len(X) > MAX_FIT_OBSERVATIONS:
-        kept = np.linspace(0, len(X) - 1, MAX_FIT_OBSERVATIONS).round().astype(np.intp)
+        kept = _evenly(len(X), MAX_FIT_OBSERVATIONS)
         X, y, sem = X[kept], y[kept], sem[kept]
-    plain = LogPosterior(X, y, sem, categorical)
-    value, theta = _mode(plain)
-    chosen = Warp()
+    mode, chosen = _mode(X, y, sem, categorical), Warp()
     warp = compression(y, pivot_floor)
     if warp is not None:
-        bent = LogPosterior(X, warp(y), sem * warp.slope(y), categorical)
-        bent_value, bent_theta = _mode(bent)
+        bent = _mode(X, warp(y), sem * warp.slope(y), categorical)
         # Densities of y itself: standardisation and warp both enter by their derivatives.
-        jacobian = len(y) * math.log(bent.scale / plain.scale) - np.sum(np.log(warp.slope(y)))
-        if bent_value + jacobian < value - _WARP_MARGIN:
-            theta, chosen = bent_theta, warp
+        jacobian = len(y) * math.log(bent.scale / mode.scale) - np.sum(np.log(warp.slope(y)))
+        if bent.value + jacobian < mode.value - _WARP_MARGIN:
+            mode, chosen = bent, warp
     d = X.shape[1]
-    return Hyperparameters(np.exp(theta[:d]), math.exp(theta[d]), chosen)
+    return Hyperparameters(np.exp(mode.theta[:d]), math.exp(mode.theta[d]), chosen)

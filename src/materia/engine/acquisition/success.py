@@ -1,0 +1,50 @@
+"""The chance that an evaluation succeeds, where some have failed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters
+from materia.engine.surrogates.independent import IndependentProcesses
+
+FloatArray = NDArray[np.float64]
+
+_LEAST, _NOISE = 0.01, 0.05
+
+
+class Success:
+    """Log chance of success, low around failures that no success lies close to.
+
+    A regression on success (1) and failure (0) around a common mean, with the shortest lengthscale
+    that the surrogates found for each column.
+
+    Args:
+        measured: Points with an outcome, (n, d).
+        failed: Points whose evaluation failed, (f, d).
+        like: Surrogates whose lengthscales are used.
+    """
+
+    def __init__(
+        self, measured: FloatArray, failed: FloatArray, like: IndependentProcesses
+    ) -> None:
+        first = like.processes[0]
+        lengthscales = np.min([p.hyperparameters.lengthscales for p in like.processes], axis=0)
+        X = np.vstack([measured, failed])
+        self._process = GaussianProcess.centred(
+            X,
+            np.append(np.zeros(len(measured)), -np.ones(len(failed))),
+            Hyperparameters(np.clip(lengthscales, 0.05, 1.0), _NOISE),
+            first.categorical,
+        )
+
+    @classmethod
+    def of(
+        cls, measured: FloatArray, failed: FloatArray, like: IndependentProcesses
+    ) -> Success | None:
+        """Return the chance of success, or None where nothing failed."""
+        return cls(measured, failed, like) if len(failed) else None
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        """Return the log chance of success of each point, (n,)."""
+        return np.asarray(np.log(np.clip(1.0 + self._process.posterior(X)[0], _LEAST, 1.0)))
