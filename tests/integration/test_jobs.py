@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from materia.errors import ConflictError, NotFoundError, StateError, TransientError
+from materia.events import stream
 from materia.services import dispatch, execution, jobs
 from materia.services.execution import Claimant, ClaimLost, Duplicate, Retried
+from materia.services.keeping import Keeper
 from materia.services.running import Outcome
 from materia.services.submission import NewJob, submit
 from materia.store import events as event_rows
 from materia.store import jobs as job_rows
 from materia.store.database import database
-from servers import RedisServer
+from servers import RedisServer, wait_until
 
 PING = "tasks.simple_tasks.ping"
 WORKER = Claimant(boot="boot-1", worker="w@host")
@@ -293,3 +296,14 @@ def test_any_json_result_comes_back_as_it_was(value: object) -> None:
         return
     run(execution.claim(row["id"], WORKER), value)
     assert jobs.get(row["id"])["result"] == value
+
+
+@pytest.mark.usefixtures("backends")
+def test_a_job_that_runs_on_is_told_of_by_the_parent_of_its_process() -> None:
+    row = submit(NewJob(PING))
+    execution.claim(row["id"], WORKER)
+    topic = f"job:{row['id']}"
+    assert stream.last_number(topic) == 1
+    keeper = Keeper(WORKER.boot, lambda: {os.getpid()})
+    keeper.look(renew=False)
+    wait_until(lambda: stream.last_number(topic) == 2, "the stream tells that the job runs")

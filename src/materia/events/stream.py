@@ -57,12 +57,17 @@ class _Speaker(threading.local):
     url: str | None = None
     pid: int | None = None
     line: Any = None
+    held: list[tuple[Any, ...]]
 
-    def say(self, commands: list[tuple[Any, ...]]) -> None:
+    def say(self, commands: list[tuple[Any, ...]], hold: bool = False) -> None:
         url, pid = settings.current().events, os.getpid()
         if self.line is None or (url, pid) != (self.url, self.pid):
             self.line = connection().connection_pool.make_connection()
-            self.url, self.pid = url, pid
+            self.url, self.pid, self.held = url, pid, []
+        if hold:
+            self.held = commands
+            return
+        commands, self.held = [*self.held, *commands], []
         try:
             if not self.line.is_connected:
                 self.line.connect()
@@ -77,8 +82,13 @@ class _Speaker(threading.local):
 _speaker = _Speaker()
 
 
-def append(events: Iterable[Event]) -> None:
-    """Append committed events without waiting; a Redis that is away is not an error."""
+def append(events: Iterable[Event], *, hold: bool = False) -> None:
+    """Append committed events without waiting; a Redis that is away is not an error.
+
+    Args:
+        hold: Let them leave together with the next ones of this thread. A claim is held: most jobs
+            end within milliseconds, and of the others the worker's parent tells that they run.
+    """
     commands: list[tuple[Any, ...]] = []
     for event in events:
         key = stream_key(event.topic)
@@ -88,7 +98,7 @@ def append(events: Iterable[Event]) -> None:
         commands.append(("XADD", key, "MAXLEN", "~", KEEP_ENTRIES, number, "event", message))
         if event.number == 1:
             commands.append(("EXPIRE", key, EXPIRE_S))
-    _speaker.say(commands)
+    _speaker.say(commands, hold)
 
 
 def append_progress(topic: str, event: Event) -> None:

@@ -64,7 +64,7 @@ class Claimant:
 def claim(job_id: str, claimant: Claimant) -> RunningJob:
     """Claim a job that is a row already."""
     lease_s = settings.current().lease_s
-    with unit_of_work() as work:
+    with unit_of_work(is_claim=True) as work:
         row = job_rows.claim(work.database, work.connection, job_id, claimant.columns(), lease_s)
         if row is not None:
             work.job_event(row)
@@ -85,7 +85,7 @@ def abandon(job_id: str, claimant: Claimant) -> None:
 def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
     """Make the message of a plain client a row and claim it, in one statement."""
     row = {**new.row(), **claimant.columns(), "state": JobState.RUNNING, "attempt": 1, "token": 1}
-    with unit_of_work() as work:
+    with unit_of_work(is_claim=True) as work:
         lease_s = settings.current().lease_s
         added = job_rows.add_claimed(work.database, work.connection, row, lease_s)
         if added:

@@ -9,13 +9,16 @@ import os
 import signal
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
 from materia import log, settings
+from materia.events import stream
+from materia.events.models import Event, job_topic
 from materia.services import execution
 from materia.services.campaign_life import cancelled
+from materia.store import events as event_rows
 from materia.store import jobs as job_rows
 from materia.store.database import database
 from materia.store.jobs import Row
@@ -36,6 +39,7 @@ class Keeper:
     boot: str
     living: Callable[[], Collection[int]]
     soft_signal: int = int(signal.SIGUSR1)
+    _told: dict[str, int] = field(default_factory=dict)
 
     def look(self, *, renew: bool) -> int:
         """Renew leases, pass cancels on and enforce hard limits; returns how many jobs run."""
@@ -50,6 +54,7 @@ class Keeper:
                 lease_s = settings.current().lease_s
                 pids = [row["pid"] for row in kept]
                 job_rows.renew(database(), connection, self.boot, pids, lease_s)
+        self._tell_of_new(kept)
         for row in rows:
             if row["pid"] not in alive:
                 self._record_death(row, "its process is gone")
@@ -58,6 +63,21 @@ class Keeper:
             elif row["hard_limit_s"] and now - row["claimed_at"] > row["hard_limit_s"] + 1.0:
                 self._kill(row, execution.out_of_time("hard", row["hard_limit_s"]))
         return len(rows)
+
+    def _tell_of_new(self, rows: list[Row]) -> None:
+        """Publish that jobs run which were not running at the last look."""
+        running = {row["id"]: row["event_number"] for row in rows}
+        new = [item for item in running.items() if self._told.get(item[0]) != item[1]]
+        self._told = running
+        if not new:
+            return
+        with database().read() as connection:
+            found = [
+                Event(**event)
+                for job_id, number in new
+                for event in event_rows.after(connection, job_topic(job_id), number - 1, 1)
+            ]
+        stream.append(found)
 
     @staticmethod
     def _without_forgotten(rows: list[Row]) -> list[Row]:

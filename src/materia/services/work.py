@@ -29,6 +29,7 @@ class Work:
     events: list[Event] = field(default_factory=list)
     to_send: list[Row] = field(default_factory=list)
     to_answer: list[Row] = field(default_factory=list)
+    is_claim: bool = False
 
     def job_event(self, row: Row, **data: Any) -> None:
         """Report the state that a job row has just been given."""
@@ -84,7 +85,7 @@ class Work:
 
     def _leave(self) -> None:
         if self.events:
-            stream.append(self.events)
+            stream.append(self.events, hold=self.is_claim)
         for row in self.to_answer:
             results.store(row)
         unsent = messages.send(self.to_send) if self.to_send else []
@@ -94,11 +95,15 @@ class Work:
 
 
 @contextmanager
-def unit_of_work() -> Iterator[Work]:
-    """Commit what is written inside, then publish its events, answers and messages."""
+def unit_of_work(*, is_claim: bool = False) -> Iterator[Work]:
+    """Commit what is written inside, then publish its events, answers and messages.
+
+    Args:
+        is_claim: The work claims a job; see `stream.append`.
+    """
     db = database()
     with db.write() as connection:
-        work = Work(db, connection)
+        work = Work(db, connection, is_claim=is_claim)
         yield work
         work._insert_events()
     work._leave()
