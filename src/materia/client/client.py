@@ -1,0 +1,112 @@
+"""The two clients: one blocking, one asynchronous, with the same methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from materia.client import definitions, local
+from materia.client.nouns import Campaigns, Jobs, Run
+from materia.client.steps import got
+from materia.client.wire import Address, AsyncWire, Wire
+
+TIMEOUT_S = 30.0
+
+
+class _Operations:
+    """What both clients can do."""
+
+    def __init__(self, run: Run, stream: Run) -> None:
+        self.campaigns = Campaigns(run, stream)
+        self.jobs = Jobs(run, stream)
+        self._run = run
+
+    def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:
+        """Start a campaign; see `Campaigns.run`."""
+        return self.campaigns.run(definition, idempotency_key=idempotency_key)
+
+    def ready(self) -> Any:
+        """Return ``{status, checks}`` of a server that gets work done; `TransientError` else."""
+        return self._run(got("/health/ready"))
+
+
+class Client(_Operations):
+    """A blocking client; use it in a ``with`` block or close it.
+
+    Args:
+        url: scheme://host:port
+        key: Of the server, if it asks for one.
+        timeout_s: Longest silence during a request.
+        transport: Of httpx, such as one that serves an application in the same process.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._wire = Wire(Address(url, key), timeout_s, transport)
+        super().__init__(self._wire.run, self._wire.stream)
+
+    @classmethod
+    def local(cls, data_dir: Path | str | None = None) -> Self:
+        """Return a client of the stack that ``materia up`` started on a data folder."""
+        return cls(*local.find(data_dir))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._wire.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(_Operations):
+    """An asynchronous client; arguments as for `Client`."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._wire = AsyncWire(Address(url, key), timeout_s, transport)
+        super().__init__(self._wire.run, self._wire.stream)
+
+    @classmethod
+    def local(cls, data_dir: Path | str | None = None) -> Self:
+        """Return a client of the stack that ``materia up`` started on a data folder."""
+        return cls(*local.find(data_dir))
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._wire.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()

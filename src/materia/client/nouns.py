@@ -1,0 +1,229 @@
+"""What can be done with campaigns and jobs; the same for both clients.
+
+With `AsyncClient` every method returns an awaitable of what is said here, and `watch` an
+asynchronous iterator.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from materia.client import definitions, problems, watching
+from materia.client.steps import Call, Operation, Pause, all_items, got, one_page, sent
+from materia.errors import StateError, TransientError
+
+LONGEST_WAIT_S = 1.0
+
+Run = Callable[[Operation], Any]
+
+
+class Noun:
+    """Base of the nouns.
+
+    Args:
+        run: Carries out an operation and returns its result, or an awaitable of it.
+        stream: Carries out an operation and returns an iterator of its events.
+    """
+
+    path = ""
+
+    def __init__(self, run: Run, stream: Run) -> None:
+        self._run = run
+        self._stream = stream
+
+    def _at(self, subject_id: str, part: str = "") -> str:
+        return f"{self.path}/{quote(subject_id, safe='')}{part}"
+
+
+class Campaigns(Noun):
+    """Campaigns of a server."""
+
+    path = "/campaigns"
+
+    def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:
+        """Start a campaign; returns ``task_id``, ``campaign_id`` and links.
+
+        Args:
+            definition: YAML or JSON text, a path, or the data itself.
+            idempotency_key: The same key starts one campaign only; a fresh one if None.
+
+        Raises:
+            DefinitionError: With every finding.
+        """
+        return self._run(_run_campaign(definition, idempotency_key))
+
+    def validate(self, definition: definitions.Source) -> Any:
+        """Return ``{valid, findings}``; nothing is created."""
+        content, media_type = definitions.body(definition)
+        headers = {"Content-Type": media_type}
+        call = Call("POST", f"{self.path}/validate", content=content, headers=headers)
+        return self._run(sent(call))
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Any:
+        """Return a page of campaigns, newest first: ``{items, next_cursor, total}``."""
+        return self._run(one_page(self.path, state=state, name=name, limit=limit, cursor=cursor))
+
+    def get(self, campaign_id: str) -> Any:
+        """Return one campaign."""
+        return self._run(got(self._at(campaign_id)))
+
+    def stop(self, campaign_id: str) -> Any:
+        """Stop a campaign and return it."""
+        return self._run(sent(Call("POST", self._at(campaign_id, "/stop"))))
+
+    def candidates(self, campaign_id: str) -> Any:
+        """Return all candidates in the order of asking."""
+        return self._run(all_items(self._at(campaign_id, "/candidates")))
+
+    def pareto(self, campaign_id: str) -> Any:
+        """Return the candidates of the Pareto front."""
+        return self._run(all_items(self._at(campaign_id, "/pareto")))
+
+    def convergence(self, campaign_id: str) -> Any:
+        """Return ``{converged, reason, trace}``."""
+        return self._run(got(self._at(campaign_id, "/convergence")))
+
+    def surrogate(self, campaign_id: str, *, parity: bool = True) -> Any:
+        """Return ``{iterations, parity, reason}``."""
+        return self._run(got(self._at(campaign_id, "/surrogate"), parity=parity))
+
+    def events(self, campaign_id: str, *, after: int = 0) -> Any:
+        """Return what has happened after an event's id, in order."""
+        return self._run(all_items(self._at(campaign_id, "/events"), after=after))
+
+    def watch(self, campaign_id: str, *, after: int = 0) -> Any:
+        """Iterate over the events after a number; ends with the campaign, survives reconnections.
+
+        An event of type ``resync`` says that some are no longer kept: read the state anew.
+        """
+        return self._stream(watching.watched(watching.CAMPAIGN, campaign_id, after))
+
+
+class Jobs(Noun):
+    """Jobs of a server."""
+
+    path = "/jobs"
+
+    def submit(
+        self,
+        task: str,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        args: Sequence[Any] = (),
+        queue: str | None = None,
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Submit a task; returns ``task_id`` and links.
+
+        Args:
+            priority: 0-9, 9 the most urgent; that of the task's configuration if None.
+            idempotency_key: The same key makes one job only; a fresh one if None.
+        """
+        body: dict[str, Any] = {"task": task, "kwargs": dict(kwargs or {}), "args": [*args]}
+        body |= {"queue": queue, "priority": priority}
+        call = Call(
+            "POST",
+            self.path,
+            content=json.dumps(body, allow_nan=False).encode(),
+            headers={"Content-Type": "application/json", **_key(idempotency_key)},
+        )
+        return self._run(sent(call))
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        campaign_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Any:
+        """Return a page of jobs, newest first: ``{items, next_cursor, total}``."""
+        params = {"state": state, "task": task, "queue": queue, "campaign_id": campaign_id}
+        return self._run(one_page(self.path, **params, limit=limit, cursor=cursor))
+
+    def get(self, job_id: str) -> Any:
+        """Return one job."""
+        return self._run(got(self._at(job_id)))
+
+    def log(self, job_id: str, *, after: int = 0) -> Any:
+        """Return the log lines after a line's number."""
+        return self._run(all_items(self._at(job_id, "/log"), after=after))
+
+    def cancel(self, job_id: str) -> Any:
+        """Cancel a job and return it; a running one ends a little later."""
+        return self._run(sent(Call("POST", self._at(job_id, "/cancel"))))
+
+    def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Any:
+        """Submit the task of a failed job again; returns ``task_id`` and links of the new one."""
+        call = Call("POST", self._at(job_id, "/retry"), headers=_key(idempotency_key))
+        return self._run(sent(call))
+
+    def wait(self, job_id: str, *, timeout_s: float | None = None) -> Any:
+        """Wait until a job has ended and return it, however it ended.
+
+        Raises:
+            TransientError: It has not ended in time.
+        """
+        return self._run(_ended(self._at(job_id), timeout_s))
+
+    def result(self, job_id: str, *, timeout_s: float | None = None) -> Any:
+        """Wait until a job has ended and return its result.
+
+        Raises:
+            MateriaError: The job's own error.
+            StateError: It was cancelled.
+            TransientError: It has not ended in time.
+        """
+        return self._run(_result(self._at(job_id), timeout_s))
+
+    def watch(self, job_id: str, *, after: int = 0) -> Any:
+        """Iterate over states and progress of a job; ends with it, survives reconnections."""
+        return self._stream(watching.watched(watching.JOB, job_id, after))
+
+
+def _key(given: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": given or str(uuid.uuid4())}
+
+
+def _run_campaign(definition: definitions.Source, key: str | None) -> Operation:
+    content, media_type = definitions.body(definition)
+    headers = {"Content-Type": media_type, **_key(key)}
+    call = Call("POST", "/campaigns/run", content=content, headers=headers)
+    return (yield from sent(call))
+
+
+def _ended(path: str, timeout_s: float | None) -> Operation:
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    seconds = 0.02
+    while True:
+        job = yield from got(path)
+        if job["state"] in watching.JOB.ends:
+            return job
+        if deadline is not None and time.monotonic() > deadline:
+            raise TransientError(f"job {job['id']} is still {job['state']} after {timeout_s:g} s")
+        yield Pause(seconds)
+        seconds = min(1.5 * seconds, LONGEST_WAIT_S)
+
+
+def _result(path: str, timeout_s: float | None) -> Operation:
+    job = yield from _ended(path, timeout_s)
+    if job["state"] == "SUCCEEDED":
+        return job["result"]
+    if job["state"] == "CANCELLED":
+        raise StateError(f"job {job['id']} was cancelled")
+    raise problems.of_job(job)
