@@ -13,7 +13,6 @@ Functions and powers belong to formulas (``functions=True``); constraints do wit
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ MAX_EXPONENT = 20
 """Largest magnitude of the exponent of ``**``."""
 EQUALITY_TOLERANCE = 1e-9
 """``a == b`` holds when they differ by at most this times max(1, abs(a), abs(b))."""
-STRICT_MARGIN = sys.float_info.min
+STRICT_MARGIN = math.ulp(0.0)
 """Added to the violation of ``<`` and ``>``, so that equal sides are a violation."""
 
 RELATIONS = ("<=", ">=", "==", "<", ">")
