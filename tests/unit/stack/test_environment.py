@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from materia.errors import MateriaError
 from materia.settings import Settings
 from materia.stack.environment import (
     absolute_places,
     api_url,
+    dashboard_url,
     environment,
     read_settings,
     with_db,
@@ -70,6 +72,12 @@ def test_places_no_longer_depend_on_the_working_folder(
 )
 def test_the_address_of_the_api_can_be_reached(host: str, url: str) -> None:
     assert api_url(Settings(api_host=host)) == url
+
+
+def test_the_dashboard_is_opened_with_the_key_in_the_fragment() -> None:
+    settings = Settings(api_key=SecretStr("a&b c"))
+    assert dashboard_url(settings) == "http://127.0.0.1:8000/#key=a%26b+c"
+    assert dashboard_url(Settings()) == "http://127.0.0.1:8000"
 
 
 def test_the_result_backend_lies_beside_the_broker() -> None:

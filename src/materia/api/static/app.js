@@ -107,6 +107,10 @@ addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("key-refused", signIn);
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => {
+  show();
+  // The link that was followed is gone with its page: go on from the top of the new one.
+  root.focus({ preventScroll: true });
+});
 showTheme();
 show();

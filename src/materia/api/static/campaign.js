@@ -99,7 +99,7 @@ class View {
     });
     return [
       h("p", { class: "trail" }, h("a", { href: "#/campaigns" }, "Campaigns")),
-      h("div", { class: "head" }, h("h1", { tabindex: -1 }, name), this.chip, this.status, this.stopButton),
+      h("div", { class: "head" }, h("h1", {}, name), this.chip, this.status, this.stopButton),
       definition.description && h("p", { class: "description" }, definition.description),
       this.trouble, this.bar, this.facts,
       h("div", { class: "figures" }, this.charts.map(({ title, chart }, place) =>

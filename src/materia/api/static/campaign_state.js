@@ -107,6 +107,13 @@ export class CampaignState {
 
 const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
+function front({ best, pareto_size, hypervolume }, number) {
+  const [[name, value], ...others] = Object.entries(best?.outcomes ?? { none: null });
+  if (best && !others.length) return `Best so far is ${best.id}: ${name} ${number(value)}`;
+  const reached = hypervolume === null ? "" : `, hypervolume ${number(hypervolume)}`;
+  return `Pareto front has ${counted(pareto_size, "candidate")}${reached}`;
+}
+
 /** What an event says, in words. */
 export function describe({ type, data }, number) {
   const quality = Object.entries(data.quality ?? {}).map(([name, { r2 }]) => `${name} R² ${number(r2, 3)}`);
@@ -121,8 +128,7 @@ export function describe({ type, data }, number) {
     evaluation_completed: () => data.state === "failed"
       ? `${data.candidate_id} failed: ${data.error?.message ?? "no reason given"}`
       : `${data.candidate_id}: ${outcomes.join(", ")}`,
-    pareto_updated: () => `Pareto front has ${counted(data.pareto_size, "candidate")}` +
-      (data.hypervolume === null ? "" : `, hypervolume ${number(data.hypervolume)}`),
+    pareto_updated: () => front(data, number),
     iteration_completed: () => `Iteration ${data.iteration} completed`,
   };
   return (sentences[type] ?? (() => type.replaceAll("_", " ")))();

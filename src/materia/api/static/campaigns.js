@@ -1,7 +1,7 @@
 // The page of all campaigns.
 
 import { list, pageOf } from "./api.js";
-import { chip, h, moment, trouble } from "./dom.js";
+import { breakable, chip, h, moment, trouble } from "./dom.js";
 import { ago, number } from "./format.js";
 import { poll } from "./live.js";
 import { howToSubmit } from "./submit.js";
@@ -31,7 +31,7 @@ function result(row) {
 }
 
 const COLUMNS = [
-  { id: "name", title: "Name", text: true, value: (row) => row.name, cell: (row) => h("a", { href: pageOf("campaigns", row.id) }, row.name) },
+  { id: "name", title: "Name", text: true, value: (row) => row.name, cell: (row) => h("a", { href: pageOf("campaigns", row.id) }, breakable(row.name)) },
   { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
   { id: "progress", title: "Evaluations", text: true, value: (row) => done(row) / row.budget, cell: progress },
   { id: "result", title: "Result", value: (row) => outcome(row).value, cell: result },
@@ -51,7 +51,7 @@ export async function campaignsPage(root, { signal }) {
     type: "search", id: "filter", placeholder: "Filter  ( / )", "aria-label": "Filter campaigns",
     input: () => table.filter(filter.value),
   });
-  const head = h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Campaigns"), filter,
+  const head = h("div", { class: "head" }, h("h1", {}, "Campaigns"), filter,
     h("a", { class: "button main", href: "#/new" }, "New campaign"));
   const older = h("button", { type: "button", class: "quiet", click: () => { wanted += STEP; read(); } }, "Load older campaigns");
   const place = h("div", {}, h("p", { class: "muted" }, "Loading…"));
@@ -84,5 +84,5 @@ const welcome = () => [
 ];
 
 export function newCampaignPage(root) {
-  root.replaceChildren(h("div", { class: "head" }, h("h1", { tabindex: -1 }, "New campaign")), howToSubmit());
+  root.replaceChildren(h("div", { class: "head" }, h("h1", {}, "New campaign")), howToSubmit());
 }

@@ -67,9 +67,15 @@ export class Chart {
     if (!width) return;
     const { x, y, lines, points } = this.spec;
     const places = [...points.map((p) => [p.x, p.y]), ...lines.flatMap((line) => line.points)];
-    const bars = points.flatMap((p) => p.bar ?? []);
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    this.svg.setAttribute("height", HEIGHT);
+    if (!points.length) {
+      this.#visit(null);
+      this.svg.replaceChildren(s("text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "nothing to show yet"));
+      return;
+    }
     const [x0, x1] = span(places.map(([value]) => value), x);
-    const [y0, y1] = span([...places.map(([, value]) => value), ...bars], y);
+    const [y0, y1] = span(places.map(([, value]) => value), y);
     const yTicks = ticks(y0, y1, 8);
     const left = 16 + 7.2 * Math.max(...yTicks.map((tick) => number(tick).length));
     const right = width - EDGE.right;
@@ -78,8 +84,6 @@ export class Chart {
     this.up = (value) => bottom - ((value - y0) / (y1 - y0)) * (bottom - EDGE.top);
     let xTicks = ticks(x0, x1, Math.floor((right - left) / 70));
     if (x.whole) xTicks = xTicks.filter(Number.isInteger);
-    this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    this.svg.setAttribute("height", HEIGHT);
     this.svg.replaceChildren(
       s("g", { class: "grid" },
         yTicks.map((tick) => s("line", { x1: left, x2: right, y1: this.up(tick), y2: this.up(tick) }))),
@@ -106,7 +110,8 @@ export class Chart {
 
   #mark(point) {
     const [cx, cy] = [this.across(point.x), this.up(point.y)];
-    const bar = point.bar && s("line", { class: "bar", x1: cx, x2: cx, y1: this.up(point.bar[0]), y2: this.up(point.bar[1]) });
+    const ends = point.bar?.map((value) => Math.max(EDGE.top, Math.min(HEIGHT - EDGE.bottom, this.up(value))));
+    const bar = ends && s("line", { class: "bar", x1: cx, x2: cx, y1: ends[0], y2: ends[1] });
     const mark = point.star
       ? s("path", { class: `point ${point.class}`, d: STAR, transform: `translate(${cx} ${cy})` })
       : s("circle", { class: `point ${point.class}`, cx, cy, r: 4, "fill-opacity": point.strength ?? null });

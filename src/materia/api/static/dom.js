@@ -33,6 +33,9 @@ export function chip(state) {
   return h("span", { class: `chip ${state.toLowerCase()}` }, state.toLowerCase());
 }
 
+/** A name that may be broken between its words. */
+export const breakable = (name) => name.split(/(?<=[._-])/).flatMap((part) => [part, h("wbr")]);
+
 /** A moment, relative and readable, with the full time on hover. */
 export function moment(text, shown) {
   return h("time", { datetime: text, title: new Date(text).toLocaleString() }, shown);

@@ -31,10 +31,11 @@ export function columnFormat(values) {
   return (value) => (Number.isFinite(value) && value !== 0 ? signed(value.toFixed(decimals)) : number(value));
 }
 
-/** A span of time: 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+/** A span of time: 12 ms, 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return NOTHING;
-  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`;
+  if (seconds < 0.95) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   const parts = whole < 3600 ? [[60, "min"], [1, "s"]] : whole < 86400 ? [[3600, "h"], [60, "min"]] : [[86400, "d"], [3600, "h"]];

@@ -41,6 +41,7 @@ export async function jobPage(root, { id, signal }) {
     say(view.title, shortTask(job.task));
     view.chip.replaceChildren(chip(job.is_cancel_requested && !FINAL.includes(job.state) ? "cancelling" : job.state));
     view.cancel.hidden = FINAL.includes(job.state) || job.is_cancel_requested;
+    view.status.hidden = FINAL.includes(job.state);
     view.retry.hidden = !AGAIN.includes(job.state);
     const { progress } = job;
     view.progress.hidden = !progress || FINAL.includes(job.state);
@@ -97,7 +98,7 @@ export async function jobPage(root, { id, signal }) {
 
 function elements(id) {
   const found = {
-    title: h("h1", { tabindex: -1 }),
+    title: h("h1"),
     chip: h("span"),
     status: h("span", { class: "status", role: "status" }),
     cancel: h("button", { type: "button", class: "danger", hidden: true }, "Cancel"),

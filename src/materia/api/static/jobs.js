@@ -1,7 +1,7 @@
 // The page of all jobs.
 
 import { list, pageOf } from "./api.js";
-import { chip, h, moment, trouble } from "./dom.js";
+import { breakable, chip, h, moment, trouble } from "./dom.js";
 import { ago, between, duration } from "./format.js";
 import { poll } from "./live.js";
 import { Table } from "./table.js";
@@ -13,7 +13,7 @@ const STATES = ["QUEUED", "RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CANCELL
 export const shortTask = (task) => task.replace(/^tasks\./, "");
 
 const COLUMNS = [
-  { id: "task", title: "Task", text: true, value: (row) => shortTask(row.task), cell: (row) => h("a", { href: pageOf("jobs", row.id) }, shortTask(row.task)) },
+  { id: "task", title: "Task", text: true, value: (row) => shortTask(row.task), cell: (row) => h("a", { href: pageOf("jobs", row.id) }, breakable(shortTask(row.task))) },
   { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
   { id: "queue", title: "Queue", text: true, value: (row) => row.queue },
   { id: "priority", title: "Priority", value: (row) => row.priority },
@@ -43,7 +43,7 @@ export async function jobsPage(root, { signal }) {
   const older = h("button", { type: "button", class: "quiet", hidden: true, click: () => { wanted += STEP; read(); } }, "Load older jobs");
   const count = h("span", { class: "muted", role: "status" });
   const problemPlace = h("div");
-  root.replaceChildren(h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Jobs"), count, state, filter), problemPlace, table.element, older);
+  root.replaceChildren(h("div", { class: "head" }, h("h1", {}, "Jobs"), count, state, filter), problemPlace, table.element, older);
 
   async function read() {
     const asked = state.value;
