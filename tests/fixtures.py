@@ -15,7 +15,7 @@ from servers import RedisServer
 from workers import QUICK, TESTS, Cluster
 
 
-def _use(
+def point_services_at(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, server: RedisServer
 ) -> dict[str, str]:
     """Point this process's services, and what it starts, at a database and a Redis."""
@@ -43,7 +43,7 @@ def backends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_server: RedisServer
 ) -> Iterator[dict[str, str]]:
     """Services of this process on either database and the session's Redis; yields the variables."""
-    yield _use(monkeypatch, tmp_path, database_url, redis_server)
+    yield point_services_at(monkeypatch, tmp_path, database_url, redis_server)
     database().close()
 
 
@@ -52,7 +52,7 @@ def redis_backed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str
 ) -> Iterator[Callable[[RedisServer], dict[str, str]]]:
     """Like `backends`, on a Redis server of the test's own."""
-    yield lambda server: _use(monkeypatch, tmp_path, database_url, server)
+    yield lambda server: point_services_at(monkeypatch, tmp_path, database_url, server)
     database().close()
 
 

@@ -74,12 +74,40 @@ def claim(job_id: str, claimant: Claimant) -> RunningJob:
 
 
 def abandon(job_id: str, claimant: Claimant) -> None:
-    """Give back what this process may just have claimed, when it cannot work on it."""
-    with database().read() as connection:
-        row = job_rows.get(connection, job_id)
-    mine = claimant.columns()
-    if row and row["state"] == JobState.RUNNING and all(row[k] == v for k, v in mine.items()):
-        give_back(row)
+    """Give back what this process may just have claimed, when it cannot work on it.
+
+    Waits for a database that is away, for its answer to the claim may be all that was lost.
+    """
+
+    def look() -> None:
+        with database().read() as connection:
+            row = job_rows.get(connection, job_id)
+        mine = claimant.columns()
+        if row and row["state"] == JobState.RUNNING and all(row[k] == v for k, v in mine.items()):
+            give_back(row)
+
+    _patiently(look, job_id)
+
+
+def _patiently(action: Callable[[], None], job_id: str) -> None:
+    """Repeat an action until the database answers.
+
+    What a job computed must not be lost because the database is away for a while. After
+    `DATABASE_PATIENCE_S` this process ends, so that its worker sees that nobody works on the job.
+    """
+    deadline = time.monotonic() + DATABASE_PATIENCE_S
+    pause = 0.2
+    while True:
+        try:
+            action()
+            return
+        except TransientError as error:
+            if time.monotonic() > deadline:
+                logger.error("database_given_up", job_id=job_id, reason=str(error))
+                os._exit(os.EX_TEMPFAIL)
+            logger.warning("waiting_for_database", job_id=job_id, reason=str(error))
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
 
 
 def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
@@ -147,28 +175,16 @@ def _require_json(result: Any) -> None:
 
 
 def _finish(job: RunningJob, values: Row, effects: Callable[[Work], None] | None = None) -> None:
-    """Write a state under the job's token together with its effects; all or nothing.
+    """Write a state under the job's token together with its effects; all or nothing."""
 
-    A database that is away is waited for: what the job computed must not be lost. After that this
-    process ends, so that its worker sees that nobody works on the job any more.
-    """
-    deadline = time.monotonic() + DATABASE_PATIENCE_S
-    pause = 0.2
-    while True:
+    def write() -> None:
         try:
             _finish_once(job, values, effects)
-            return
         except ClaimLost:
             if not _is_finished(job, values["state"]):
                 raise
-            return
-        except TransientError as error:
-            if time.monotonic() > deadline:
-                logger.error("result_not_written", job_id=job.id, reason=str(error))
-                os._exit(os.EX_TEMPFAIL)
-            logger.warning("result_waits_for_database", job_id=job.id, reason=str(error))
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+
+    _patiently(write, job.id)
 
 
 def _is_finished(job: RunningJob, state: str) -> bool:

@@ -13,12 +13,13 @@ from typing import Any
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery import Task
 from celery.backends.base import DisabledBackend
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
 from materia import log
 from materia.broker.app import app
 from materia.broker.messages import HEADER
+from materia.errors import TransientError
 from materia.services import execution, jobs
 from materia.services.execution import Claimant, Duplicate, Retried, Stopped
 from materia.services.running import RunningJob
@@ -114,6 +115,12 @@ class DurableTask(Task):  # type: ignore[misc]
             # The signal was meant for the job before and struck this one between claim and run.
             execution.abandon(self.request.id, claimant)
             raise Ignore("interrupted while claiming") from None
+        except TransientError as error:
+            execution.abandon(self.request.id, claimant)
+            if self._is_ours():
+                raise Ignore(str(error)) from None
+            # No row has come of this message yet: it must stay in its queue.
+            raise Reject(str(error), requeue=True) from None
         try:
             return execution.run(
                 job, self.run, job.row["args"], job.row["kwargs"], SoftTimeLimitExceeded
@@ -123,11 +130,14 @@ class DurableTask(Task):  # type: ignore[misc]
         except Stopped as error:
             raise Ignore(str(error)) from None
 
+    def _is_ours(self) -> bool:
+        return bool((self.request.headers or {}).get(HEADER))
+
     def _claim(
         self, claimant: Claimant, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> RunningJob:
         request = self.request
-        if (request.headers or {}).get(HEADER):
+        if self._is_ours():
             return execution.claim(request.id, claimant)
         arrived = _arrived(
             self.name,
