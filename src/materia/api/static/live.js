@@ -52,6 +52,8 @@ export class Follower {
       } catch (error) {
         if (this.signal.aborted || error.status === 401) return;
         if (error.status === 404) throw error;
+        // A key with characters that no subprotocol may have: what is left is to ask now and then.
+        if (error.name === "SyntaxError") this.stale = true;
         this.onStatus("reconnecting");
         await wait(this.waitMs, this.signal);
       }
