@@ -35,6 +35,10 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "run": Entry("materia.cli.run", "run", "Run a campaign in this process, without any server."),
     "validate": Entry("materia.cli.validate", "validate", "Report everything wrong with a file."),
+    "campaign": Entry(
+        "materia.cli.campaign", "app", "Look at campaigns of a server, and stop them."
+    ),
+    "job": Entry("materia.cli.job", "app", "Submit jobs to a server, look at them, cancel them."),
     "up": Entry("materia.cli.up", "up", "Start API, workers, scheduler and database here."),
     "status": Entry("materia.cli.status", "status", "Show where a stack listens."),
     "doctor": Entry("materia.cli.doctor", "doctor", "Examine settings and this machine."),

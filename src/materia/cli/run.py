@@ -31,7 +31,8 @@ def run(
         bool, typer.Option("--restart", help="set an earlier run in the folder aside")
     ] = False,
     server: Annotated[
-        str | None, typer.Option(metavar="URL", help="run on the workers of a server instead")
+        str | None,
+        typer.Option(metavar="URL", help="run on a server instead; 'local' is the stack here"),
     ] = None,
 ) -> None:
     """Run a campaign in this process, without any server.
@@ -40,19 +41,11 @@ def run(
     """
     source = DefinitionFile.read(file)
     if server is not None:
-        _run_on_server(source, server, output)
+        from materia.cli.watch import run_on_server
+
+        run_on_server(source, server, output)
     else:
         _run_here(source, output, workers or min(4, os.cpu_count() or 1), restart=restart)
-
-
-def _run_on_server(source: DefinitionFile, server: str, output: Path | None) -> None:
-    """Submit the definition, follow the campaign and fetch its results."""
-    from materia.errors import StateError
-
-    raise StateError(
-        f"running on a server ({server}) is not available yet",
-        "leave --server out to run in this process",
-    )
 
 
 def _run_here(source: DefinitionFile, output: Path | None, workers: int, *, restart: bool) -> None:

@@ -93,7 +93,7 @@ def show_results(
         console.print(f"{failed} evaluations failed; results.csv says why", style="yellow")
     front = campaign.pareto_front()
     if front:
-        console.print(_front_table(campaign.definition, front))
+        console.print(front_table(campaign.definition, front))
         if len(front) > MAX_ROWS:
             console.print(f"… and {len(front) - MAX_ROWS} more in results.csv")
     for name, path in written.items():
@@ -102,7 +102,8 @@ def show_results(
         console.print("figures need matplotlib: pip install 'materia[report]'", markup=False)
 
 
-def _front_table(definition: Definition, front: list[dict[str, Any]]) -> Table:
+def front_table(definition: Definition, front: list[dict[str, Any]]) -> Table:
+    """Return the front, or its spread, as a table."""
     title = "Pareto front" if len(definition.objectives) > 1 else "Best"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("id")

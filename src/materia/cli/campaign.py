@@ -1,0 +1,166 @@
+"""`materia campaign …`: campaigns of a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+
+if TYPE_CHECKING:
+    from materia.client import Client
+
+app = typer.Typer(no_args_is_help=True, help="Look at campaigns of a server, and stop them.")
+
+Which = Annotated[
+    str, typer.Argument(metavar="ID", help="id, its beginning, or a name (then the newest)")
+]
+ID_LENGTH = 36
+SEARCHED = 200
+
+
+@app.command("list")
+def list_campaigns(
+    state: Annotated[str | None, typer.Option(help="only those in this state")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 20,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List campaigns, newest first."""
+    from materia.cli import tables
+
+    with connect(server, data_dir) as client:
+        page = client.campaigns.list(state=state, limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    console = tables.stdout()
+    if not page["items"]:
+        which = f"no campaign is {state}" if state else "there is no campaign yet"
+        console.print(f"{which}; `materia run FILE --server local` starts one", soft_wrap=True)
+        return
+    rows = [
+        (
+            tables.shown_id(console, campaign["id"]),
+            campaign["name"],
+            campaign["state"],
+            f"{campaign['evaluations_completed']}/{campaign['budget']}",
+            _hypervolume(campaign),
+            campaign["pareto_size"],
+            tables.local_time(campaign["created_at"]),
+        )
+        for campaign in page["items"]
+    ]
+    headings = ("id", "name", "state", "evaluations", "hypervolume", "front", "created")
+    console.print(tables.table_of(headings, rows))
+    tables.more(console, page)
+
+
+@app.command()
+def show(
+    campaign: Which, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
+) -> None:
+    """Show one campaign and its Pareto front."""
+    from materia.cli import tables
+    from materia.cli.run_display import front_table
+    from materia.mdl import Definition
+
+    with connect(server, data_dir) as client:
+        found = find(client, campaign)
+        front = client.campaigns.pareto(found["id"])
+    if as_json:
+        print_json({**found, "pareto_front": front})
+        return
+    console = tables.stdout()
+    error = found["error"] or {}
+    lines = {
+        "id": found["id"],
+        "name": found["name"],
+        "state": found["state"],
+        "evaluations": f"{found['evaluations_completed']} of {found['budget']}",
+        "failed": found["evaluations_failed"] or None,
+        "iteration": found["iteration"],
+        "hypervolume": _hypervolume(found),
+        "created": tables.local_time(found["created_at"]),
+        "finished": tables.local_time(found["finished_at"]),
+        "task": found["task_id"],
+        "error": error.get("message"),
+        "hint": error.get("hint"),
+    }
+    tables.details(console, lines)
+    if front:
+        console.print()
+        console.print(front_table(Definition.model_validate(found["definition"]), front))
+
+
+@app.command()
+def watch(
+    campaign: Which,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write the report here at the end")
+    ] = None,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Follow a campaign until it has ended; Ctrl-C leaves it running."""
+    from rich.console import Console
+
+    from materia.cli.watch import follow, show_end
+
+    console = Console(highlight=False)
+    with connect(server, data_dir) as client:
+        ended = follow(client, find(client, campaign)["id"], console)
+        show_end(client, ended, console, output)
+
+
+@app.command()
+def stop(
+    campaign: Which, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
+) -> None:
+    """Stop a campaign; results on their way are kept."""
+    with connect(server, data_dir) as client:
+        stopped = client.campaigns.stop(find(client, campaign)["id"])
+    if as_json:
+        print_json(stopped)
+        return
+    typer.echo(f"{stopped['name']} ({stopped['id']}) is stopped")
+
+
+@app.command()
+def report(
+    campaign: Which,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="folder to write into [default: runs/NAME-ID]"),
+    ] = None,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write table, figures and page of a campaign into a folder."""
+    from materia.cli.watch import fetch_report
+
+    with connect(server, data_dir) as client:
+        found = find(client, campaign)
+        folder = output or Path("runs") / f"{found['name']}-{found['id'][:8]}"
+        for name, path in fetch_report(client, found, folder).items():
+            typer.echo(f"{name.replace('_', ' '):22}{path}")
+
+
+def find(client: Client, text: str) -> dict[str, Any]:
+    """Return the campaign of an id, the beginning of one, or a name."""
+    from materia.cli.tables import the_one
+
+    if len(text) == ID_LENGTH:
+        return dict(client.campaigns.get(text))
+    if named := client.campaigns.list(name=text, limit=1)["items"]:
+        return dict(named[0])
+    return the_one("campaign", text, client.campaigns.list(limit=SEARCHED)["items"])
+
+
+def _hypervolume(campaign: dict[str, Any]) -> str:
+    found = campaign["hypervolume"]
+    several = len(campaign["definition"]["objectives"]) > 1
+    return f"{found:.5g}" if found is not None and several else ""

@@ -1,0 +1,217 @@
+"""`materia job …`: jobs of a server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+
+if TYPE_CHECKING:
+    from materia.client import Client
+
+app = typer.Typer(no_args_is_help=True, help="Submit jobs to a server, look at them, cancel them.")
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="id of the job, or its beginning")]
+PREFIX = "tasks."
+SEARCHED = 200
+
+
+@app.command("list")
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="only those in this state")] = None,
+    task: Annotated[str | None, typer.Option(help="only those of this task")] = None,
+    queue: Annotated[str | None, typer.Option(help="only those of this queue")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 20,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List jobs, newest first."""
+    from materia.cli import tables
+
+    chosen = {"state": state and state.upper(), "task": task and _full(task), "queue": queue}
+    with connect(server, data_dir) as client:
+        page = client.jobs.list(**chosen, limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    console = tables.stdout()
+    if not page["items"]:
+        none = "no job matches" if any(chosen.values()) else "there is no job yet"
+        console.print(f"{none}; `materia job submit simple_tasks.ping` submits one", soft_wrap=True)
+        return
+    rows = [
+        (
+            tables.shown_id(console, job["id"]),
+            job["task"].removeprefix(PREFIX),
+            job["state"],
+            job["queue"],
+            job["priority"],
+            job["attempt"],
+            tables.local_time(job["queued_at"]),
+        )
+        for job in page["items"]
+    ]
+    headings = ("id", "task", "state", "queue", "priority", "attempt", "queued")
+    console.print(tables.table_of(headings, rows))
+    tables.more(console, page)
+
+
+@app.command()
+def show(
+    job: JobId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
+) -> None:
+    """Show one job."""
+    from materia.cli import tables
+
+    with connect(server, data_dir) as client:
+        found = find(client, job)
+    if as_json:
+        print_json(found)
+        return
+    error = found["error"] or {}
+    lines = {
+        "id": found["id"],
+        "task": found["task"],
+        "arguments": _compact({**found["kwargs"]} or found["args"]),
+        "state": found["state"],
+        "queue": f"{found['queue']} (priority {found['priority']})",
+        "attempt": found["attempt"] or None,
+        "progress": _progress(found["progress"]),
+        "worker": found["worker"],
+        "campaign": found["campaign_id"],
+        "queued": tables.local_time(found["queued_at"]),
+        "started": tables.local_time(found["started_at"]),
+        "finished": tables.local_time(found["finished_at"]),
+        "result": _compact(found["result"]),
+        "error": error.get("message"),
+        "hint": error.get("hint"),
+    }
+    tables.details(tables.stdout(), lines)
+
+
+@app.command()
+def log(
+    job: JobId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="go on until the job has ended")
+    ] = False,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print what a job has logged."""
+    with connect(server, data_dir) as client:
+        job = find(client, job)["id"]
+        shown = _print_lines(client.jobs.log(job), as_json=as_json)
+        if not follow:
+            return
+        try:
+            for _ in client.jobs.watch(job):
+                shown = _print_lines(client.jobs.log(job, after=shown), shown, as_json=as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        _print_lines(client.jobs.log(job, after=shown), shown, as_json=as_json)
+
+
+@app.command()
+def submit(
+    task: Annotated[str, typer.Argument(help="such as simple_tasks.ping")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="values are JSON or text")
+    ] = None,
+    queue: Annotated[str | None, typer.Option(help="other than the one of the task")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is the most urgent")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="wait and print the result")] = False,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Submit a task as a job."""
+    kwargs = dict(_argument(text) for text in arguments or [])
+    with connect(server, data_dir) as client:
+        submitted = client.jobs.submit(_full(task), kwargs, queue=queue, priority=priority)
+        if wait:
+            print_json(client.jobs.result(submitted["task_id"]))
+        elif as_json:
+            print_json(submitted)
+        else:
+            typer.echo(submitted["task_id"])
+
+
+@app.command()
+def cancel(
+    job: JobId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
+) -> None:
+    """Cancel a job; one that runs ends a little later."""
+    with connect(server, data_dir) as client:
+        found = client.jobs.cancel(find(client, job)["id"])
+    if as_json:
+        print_json(found)
+        return
+    asked = found["is_cancel_requested"] and found["state"] == "RUNNING"
+    typer.echo(f"{found['id']} is asked to stop" if asked else f"{found['id']} is {found['state']}")
+
+
+@app.command()
+def retry(
+    job: JobId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
+) -> None:
+    """Submit the task of a failed or cancelled job again, as a new job."""
+    with connect(server, data_dir) as client:
+        submitted = client.jobs.retry(find(client, job)["id"])
+    if as_json:
+        print_json(submitted)
+        return
+    typer.echo(submitted["task_id"])
+
+
+def find(client: Client, text: str) -> dict[str, Any]:
+    """Return the job of an id, or of the beginning of one among the newest."""
+    from materia.cli.tables import the_one
+    from materia.errors import NotFoundError
+
+    try:
+        return dict(client.jobs.get(text))
+    except NotFoundError:
+        return the_one("job", text, client.jobs.list(limit=SEARCHED)["items"])
+
+
+def _full(task: str) -> str:
+    return task if task.startswith(PREFIX) else f"{PREFIX}{task}"
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise typer.BadParameter(f"'{text}' is not of the form NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _compact(value: Any) -> str:
+    return "" if value in (None, {}, []) else json.dumps(value, ensure_ascii=False)
+
+
+def _progress(progress: dict[str, Any] | None) -> str | None:
+    if progress is None:
+        return None
+    total = f" of {progress['total']:g}" if progress["total"] is not None else ""
+    return f"{progress['done']:g}{total} {progress['message']}".rstrip()
+
+
+def _print_lines(lines: list[dict[str, Any]], last: int = 0, *, as_json: bool) -> int:
+    """Print lines of a log and return the number of the last one."""
+    from materia.cli.tables import local_time
+
+    for line in lines:
+        if as_json:
+            typer.echo(json.dumps(line, ensure_ascii=False))
+        else:
+            typer.echo(f"{local_time(line['time'])} {line['level']:7} {line['text']}")
+    return int(lines[-1]["number"]) if lines else last
