@@ -220,6 +220,16 @@ class Composition:
             return f"more than {self.max_nonzero} parts of '{self.name}' are non-zero"
         return None
 
+    def neighbours(self, x: FloatArray) -> FloatArray:
+        """Return compositions with one step moved from one part to another."""
+        if self.step is None:
+            return np.empty((0, self.width))
+        values = self._allowed(self._to_values(x[None]))[0]
+        moves = np.eye(self.width)[:, None] - np.eye(self.width)[None]
+        moved = values + self.step * moves.reshape(-1, self.width)
+        inside = np.all((moved > self.low - 1e-9) & (moved < self.high + 1e-9), axis=1)
+        return self._to_unit(moved[inside & np.any(moved != values, axis=1)])
+
     def grid(self) -> FloatArray:
         """Return every composition on the steps; only small grids are ever asked for."""
         assert self.step is not None or self.n_free == 0

@@ -132,6 +132,9 @@ class Constraints:
         """
         relations = [r for r in self._relations if r.relation == "==" or not only_equations]
         X = self._space.relax(X)
+        totals = np.where(free, self._space.totals(), 0.0)
+        lengths = np.sum(totals**2, axis=1)
+        totals = totals[lengths > 0] / np.sqrt(lengths[lengths > 0])[:, None]
         todo = np.arange(len(X))
         for _ in range(_MAX_PROJECTIONS):
             part = X[todo]
@@ -141,6 +144,8 @@ class Constraints:
                     relation, self._space.values(part), self._space.slopes(part)
                 )
                 gradient = np.where(free, gradient, 0.0)
+                # Along the totals, so that closing compositions does not undo the step.
+                gradient = gradient - (gradient @ totals.T) @ totals
                 square = np.sum(gradient**2, axis=1)
                 broken = _broken(residual, relation)
                 is_broken = (broken > 0) & (square > 0) & np.isfinite(square)

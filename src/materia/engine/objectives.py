@@ -16,7 +16,9 @@ from materia.mdl.expression import parse
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-Outcome = float | list[float] | tuple[float, float] | None
+
+# Larger outcomes are taken for the overflow they are; their squares could not be summed.
+MAX_MAGNITUDE = 1e100
 
 
 class Objectives:
@@ -150,7 +152,7 @@ def _finite(value: Any, name: str, where: str) -> float:
     if isinstance(value, bool | np.bool_) or not is_number:
         raise DataError(f"'{name}' of {where} is {value!r}, not a number")
     result = float(value)
-    if not math.isfinite(result):
+    if not abs(result) <= MAX_MAGNITUDE:
         raise EvaluationError(
             f"'{name}' of {where} is {result}, which is no usable outcome",
             "tell None for the whole candidate when its evaluation failed",

@@ -21,6 +21,8 @@ from materia.mdl.definition import (
 
 FloatArray = NDArray[np.float64]
 
+_FAR_NEIGHBOURS = 9
+
 
 class ParameterKind(Protocol):
     """What the search space needs from a kind of parameter."""
@@ -59,6 +61,9 @@ class ParameterKind(Protocol):
 
     def grid(self) -> FloatArray:
         """Return every point of a finite parameter, (size, width)."""
+
+    def neighbours(self, x: FloatArray) -> FloatArray:
+        """Return other values near x (width,), (n, width): none where there is no next value."""
 
 
 def number(params: Mapping[str, Any], name: str) -> float:
@@ -133,6 +138,9 @@ class Continuous:
 
     def grid(self) -> FloatArray:
         raise NotImplementedError("a continuous parameter has no grid")
+
+    def neighbours(self, x: FloatArray) -> FloatArray:
+        return np.empty((0, 1))
 
 
 class Integer:
@@ -213,8 +221,17 @@ class Integer:
         return f"'{self.names[0]}' = {value:g} is not one of {allowed}"
 
     def grid(self) -> FloatArray:
-        values = self.low + np.arange(self.n_steps + 1, dtype=np.float64) * self.step
-        return self._to_unit(values)[:, None]
+        return self._at(np.arange(self.n_steps + 1, dtype=np.float64))
+
+    def neighbours(self, x: FloatArray) -> FloatArray:
+        here = self._steps(x[None])[0]
+        far = np.linspace(0, self.n_steps, min(self.n_steps + 1, _FAR_NEIGHBOURS)).round()
+        near = here + np.array([-2.0, -1.0, 1.0, 2.0])
+        k = np.unique(np.clip(np.concatenate([far, near]), 0, self.n_steps))
+        return self._at(k[k != here])
+
+    def _at(self, k: FloatArray) -> FloatArray:
+        return self._to_unit(self.low + k * self.step)[:, None]
 
 
 class Categorical:
@@ -277,6 +294,10 @@ class Categorical:
 
     def grid(self) -> FloatArray:
         return np.arange(len(self.choices), dtype=np.float64)[:, None] / self._last
+
+    def neighbours(self, x: FloatArray) -> FloatArray:
+        is_other = np.arange(len(self.choices)) != self._places(x[None])[0]
+        return np.asarray(self.grid()[is_other])
 
 
 def _key(choice: Any) -> tuple[str, Any]:

@@ -23,6 +23,7 @@ Acquisition = Callable[[FloatArray], FloatArray]
 _N_RUNS = 8
 _MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
 _N_NEIGHBOURS = 256
+_MAX_MOVES = 10
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,29 @@ class Proposer:
             n_generations=min(_MIN_GENERATIONS + 5 * self._space.d, _MAX_GENERATIONS),
         )
         X, values = np.vstack([best, X]), np.concatenate([best_values, values])
+        if self._space.discrete.any():
+            X, values = self._with_neighbours(acquisition, X, values)
         return self._best_free(X, values, taken)
+
+    def _with_neighbours(
+        self, acquisition: Acquisition, X: FloatArray, values: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return more points: the best one's neighbours in discrete columns, while they gain.
+
+        CMA-ES sees a plateau wherever its step is smaller than that of a discrete parameter.
+        """
+        for _ in range(_MAX_MOVES):
+            top = int(np.argmax(values))
+            near = self._constraints.repair(self._space.neighbours(X[top]))
+            near = near[self._constraints.is_feasible(near)]
+            if len(near) == 0:
+                break
+            near_values = acquisition(near)
+            has_gained = near_values.max() > values[top]
+            X, values = np.vstack([X, near]), np.concatenate([values, near_values])
+            if not has_gained:
+                break
+        return X, values
 
     def _judged(self, acquisition: Acquisition) -> Acquisition:
         """Return the acquisition function with infeasible points behind all feasible ones."""

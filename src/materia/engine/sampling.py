@@ -20,6 +20,7 @@ _MAX_BLOCKS = 64
 _MIN_ACCEPTED = 1 / 200
 _N_CHAINS = 256
 _N_MOVES = 40
+_N_MIXED = 8
 
 
 class Design:
@@ -86,11 +87,26 @@ class Design:
             X = np.where(np.isnan(X), U[:, :1], X)
             X = self._feasible(self._constraints.repair(X))
             if len(X):
-                return X[np.arange(_N_CHAINS) % len(X)]
+                return self._mixed(X)
         raise InfeasibleError(
             "no point of the search space satisfies all constraints",
             "loosen a constraint or widen the bounds of the parameters in it",
         )
+
+    def _mixed(self, X: FloatArray) -> FloatArray:
+        """Return one start per chain: mixtures of feasible points where they are feasible.
+
+        Repaired points sit in corners, where almost every chord is short; chains that begin there
+        would take very long to leave.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, 0x3A1D]))
+        chosen = rng.integers(len(X), size=(_N_CHAINS, _N_MIXED))
+        weights = rng.dirichlet(np.ones(_N_MIXED), size=_N_CHAINS)
+        inner = np.einsum("nk,nkd->nd", weights, X[chosen])
+        everything = np.ones(self._space.d, dtype=np.bool_)
+        inner = self._constraints.project(inner, everything, only_equations=True)
+        is_feasible = self._constraints.is_feasible(inner)
+        return np.where(is_feasible[:, None], inner, X[chosen[:, 0]])
 
     def _move(self, X: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Move each row to a uniform place on a random chord, bracketed by shrinking.

@@ -117,6 +117,16 @@ class SearchSpace:
         """Return the derivative of `values` along each column, (n, d)."""
         return np.hstack([kind.slopes(part) for kind, part in self._parts(X)])
 
+    def neighbours(self, x: FloatArray) -> FloatArray:
+        """Return points (n, d) that differ from x (d,) in one discrete parameter."""
+        rows = []
+        for kind, column in zip(self.kinds, self._columns, strict=True):
+            others = kind.neighbours(x[column])
+            block = np.tile(x, (len(others), 1))
+            block[:, column] = others
+            rows.append(block)
+        return np.vstack(rows)
+
     def totals(self) -> FloatArray:
         """Return one row (k, d) per composition: moves across it would change the total."""
         rows = []

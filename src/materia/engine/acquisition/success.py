@@ -10,14 +10,14 @@ from materia.engine.surrogates.independent import IndependentProcesses
 
 FloatArray = NDArray[np.float64]
 
-_LEAST, _NOISE = 0.01, 0.05
+_NOISE, _SHARPNESS = 0.05, 0.15
 
 
 class Success:
     """Log chance of success, low around failures that no success lies close to.
 
     A regression on success (1) and failure (0) around a common mean, with the shortest lengthscale
-    that the surrogates found for each column.
+    that the surrogates found for each column; a regression of 1/2 is an even chance.
 
     Args:
         measured: Points with an outcome, (n, d).
@@ -47,4 +47,6 @@ class Success:
 
     def __call__(self, X: FloatArray) -> FloatArray:
         """Return the log chance of success of each point, (n,)."""
-        return np.asarray(np.log(np.clip(1.0 + self._process.posterior(X)[0], _LEAST, 1.0)))
+        from scipy.special import log_ndtr
+
+        return np.asarray(log_ndtr((0.5 + self._process.posterior(X)[0]) / _SHARPNESS))

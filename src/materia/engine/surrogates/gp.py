@@ -204,8 +204,8 @@ def standard(y: FloatArray) -> tuple[float, float]:
     location = float(np.mean(y))
     scale = float(np.std(y))
     # A constant outcome has no scale; rounding of the mean must not be taken for one.
-    if not scale > 1e-12 * max(1.0, abs(location)):
-        scale = max(1.0, abs(location))
+    if not scale > 1e-12 * abs(location):
+        scale = abs(location) or 1.0
     return location, scale
 
 
@@ -277,8 +277,10 @@ class LogPosterior:
         L, failed = dpotrf(K, lower=1, clean=1)
         if failed:
             return 1e25, np.zeros_like(theta)
-        inverse, _ = dpotri(L, lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        # dpotri fills the lower triangle; the upper one is still zero from dpotrf.
+        lower, _ = dpotri(L, lower=1)
+        inverse = lower + lower.T
+        inverse[np.diag_indices(n)] *= 0.5
         alpha = inverse @ self._targets
         value = 0.5 * float(self._targets @ alpha) + float(np.sum(np.log(np.diag(L))))
         W = np.outer(alpha, alpha) - inverse
@@ -306,11 +308,24 @@ class LogPosterior:
         return value, np.concatenate([pull, [z_noise / _NOISE_LOG_STD, d_typical]])
 
 
-def _mode(X: FloatArray, y: FloatArray, sem: FloatArray, categorical: tuple[int, ...]) -> Mode:
-    """Return the best of three L-BFGS runs from fixed starts.
+def _mode(
+    X: FloatArray,
+    y: FloatArray,
+    sem: FloatArray,
+    categorical: tuple[int, ...],
+    near: FloatArray | None = None,
+) -> Mode:
+    """Return the best of several L-BFGS runs from fixed starts.
 
-    With many observations the three runs see an even selection of them, and one more run goes on
-    with all from where the best one ended.
+    With many observations these runs see an even selection of them, and one more run goes on with
+    all from where the best one ended.
+
+    Args:
+        X: Observed points, (n, d).
+        y: Outcomes, (n,), already warped.
+        sem: Standard errors, (n,).
+        categorical: Columns of X without an order.
+        near: A mode of a similar posterior, which then takes the place of two starts.
     """
     posterior = LogPosterior(X, y, sem, categorical)
     few = posterior
@@ -318,8 +333,12 @@ def _mode(X: FloatArray, y: FloatArray, sem: FloatArray, categorical: tuple[int,
         rows = _evenly(len(X), _MAX_MULTISTART)
         few = LogPosterior(X[rows], y[rows], sem[rows], categorical)
     d = posterior.d
-    starts = ((0.4 * math.sqrt(d), 1e-4), (1.5 * math.sqrt(d), 1e-2), (0.2, 1e-5))
-    modes = [_descend(few, few.start(scale, noise)) for scale, noise in starts]
+    starts = [few.start(0.4 * math.sqrt(d), 1e-4)]
+    if near is None:
+        starts += [few.start(1.5 * math.sqrt(d), 1e-2), few.start(0.2, 1e-5)]
+    else:
+        starts.append(near)
+    modes = [_descend(few, start) for start in starts]
     best = min(modes, key=lambda mode: mode.value)
     return best if few is posterior else _descend(posterior, best.theta)
 
@@ -345,7 +364,12 @@ def _descend(posterior: LogPosterior, start: FloatArray) -> Mode:
     bounds = [(math.log(5e-3), math.log(1e3))] * posterior.d
     bounds += [(math.log(_MIN_NOISE), math.log(_MAX_NOISE)), (math.log(5e-3), math.log(1e3))]
     found = minimize(
-        posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
+        posterior,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 100, "ftol": 1e-7},
     )
     return Mode(float(found.fun), np.asarray(found.x), posterior.scale)
 
@@ -379,7 +403,7 @@ def fit(
     mode, chosen = _mode(X, y, sem, categorical), Warp()
     warp = compression(y, pivot_floor)
     if warp is not None:
-        bent = _mode(X, warp(y), sem * warp.slope(y), categorical)
+        bent = _mode(X, warp(y), sem * warp.slope(y), categorical, near=mode.theta)
         # Densities of y itself: standardisation and warp both enter by their derivatives.
         jacobian = len(y) * math.log(bent.scale / mode.scale) - np.sum(np.log(warp.slope(y)))
         if bent.value + jacobian < mode.value - _WARP_MARGIN:
