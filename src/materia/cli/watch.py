@@ -73,25 +73,28 @@ def _outcomes(best: Mapping[str, Any] | None) -> dict[str, float] | None:
     return None if best is None else dict(best["outcomes"])
 
 
-def follow(client: Client, campaign_id: str, console: Console) -> dict[str, Any]:
-    """Show a campaign until it has ended, and return it.
-
-    Ctrl-C leaves the campaign running and says how to come back.
-    """
+def show_until_end(client: Client, campaign_id: str, console: Console) -> dict[str, Any]:
+    """Show a campaign live until it has ended, and return it."""
     from materia.cli.run_display import RunDisplay
     from materia.mdl import Definition
 
     campaign: dict[str, Any] = client.campaigns.get(campaign_id)
     standing = Standing.of(campaign)
-    try:
-        with RunDisplay(console, Definition.model_validate(campaign["definition"])) as display:
+    with RunDisplay(console, Definition.model_validate(campaign["definition"])) as display:
+        display.show(standing)
+        for event in client.campaigns.watch(campaign_id, after=campaign["last_event"]):
+            if event["type"] == "resync":
+                standing = Standing.of(client.campaigns.get(campaign_id))
+            else:
+                standing.take(event)
             display.show(standing)
-            for event in client.campaigns.watch(campaign_id, after=campaign["last_event"]):
-                if event["type"] == "resync":
-                    standing = Standing.of(client.campaigns.get(campaign_id))
-                else:
-                    standing.take(event)
-                display.show(standing)
+    return dict(client.campaigns.get(campaign_id))
+
+
+def follow(client: Client, campaign_id: str, console: Console) -> dict[str, Any]:
+    """Show a campaign until it has ended; Ctrl-C leaves it running and says how to come back."""
+    try:
+        return show_until_end(client, campaign_id, console)
     except KeyboardInterrupt:
         console.print(
             f"\nthe campaign goes on; `materia campaign watch {campaign_id}` shows it again,"
@@ -100,7 +103,6 @@ def follow(client: Client, campaign_id: str, console: Console) -> dict[str, Any]
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED) from None
-    return dict(client.campaigns.get(campaign_id))
 
 
 def run_on_server(source: DefinitionFile, server: str = LOCAL, output: Path | None = None) -> None:
