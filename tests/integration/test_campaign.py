@@ -10,7 +10,8 @@ from campaigns_under_test import branin_currin, finished, golden, params_of
 from materia import settings
 from materia.errors import DefinitionError, StateError
 from materia.events.models import campaign_topic
-from materia.services import campaigns, jobs
+from materia.services import campaigns, jobs, submission
+from materia.services.submission import NewJob
 from materia.store import events as event_rows
 from materia.store.database import database
 from servers import wait_until
@@ -157,3 +158,25 @@ def test_workers_refuse_a_campaign_whose_results_people_tell() -> None:
     with pytest.raises(StateError, match="people"):
         campaigns.run(branin_currin(evaluator={"type": "manual"}))
     assert campaigns.page(10)[1] == 0
+
+
+def test_a_step_that_comes_again_changes_nothing(cluster: Cluster) -> None:
+    source = branin_currin(
+        evaluator={"type": "function", "options": {"name": "branin_currin", "delay_s": 0.1}}
+    )
+    campaign_id = campaigns.run(source)["campaign_id"]
+    cluster.worker()
+    wait_until(lambda: campaigns.get(campaign_id)["iteration"] >= 2, "the campaign is under way")
+    ids = [row["id"] for row in campaigns.candidates(campaign_id)[0][:6]]
+    for step, kwargs in (
+        ("compute_pareto_front", {"iteration": 0}),
+        ("run_cmaes_optimization", {"iteration": campaigns.get(campaign_id)["iteration"]}),
+        ("train_surrogate", {"iteration": 1}),
+        ("evaluate_candidates", {"candidate_ids": ids}),
+    ):
+        kwargs = {"campaign_id": campaign_id, **kwargs}
+        again = submission.submit(NewJob(f"tasks.campaign_tasks.{step}", kwargs=kwargs))
+        cluster.wait(again["id"])
+    row = finished(cluster, campaign_id)
+    assert row["state"] == "completed"
+    assert params_of(campaign_id) == [c["params"] for c in golden(source).dump()["candidates"]]

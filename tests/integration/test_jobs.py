@@ -307,3 +307,66 @@ def test_a_job_that_runs_on_is_told_of_by_the_parent_of_its_process() -> None:
     keeper = Keeper(WORKER.boot, lambda: {os.getpid()})
     keeper.look(renew=False)
     wait_until(lambda: stream.last_number(topic) == 2, "the stream tells that the job runs")
+
+
+@pytest.mark.usefixtures("backends")
+def test_what_a_database_refuses_in_a_text_does_not_keep_a_job_from_ending() -> None:
+    row = submit(NewJob(PING))
+    job = execution.claim(row["id"], WORKER)
+    job.lines.append({"time": 1.0, "level": "INFO", "text": "bad \ud800 \0"})
+
+    def body() -> None:
+        raise ValueError("name \udcff of a file with \0")
+
+    with pytest.raises(ValueError, match="name"):
+        execution.run(job, body, (), {}, SoftLimit)
+    final = jobs.get(row["id"])
+    assert final["state"] == "FAILED"
+    assert final["error"]["code"] in ("unexpected", "unwritable")
+
+
+@pytest.mark.usefixtures("backends")
+def test_numbers_of_numpy_reach_row_and_client_as_plain_ones() -> None:
+    import numpy as np
+
+    row = submit(NewJob(PING))
+    job = execution.claim(row["id"], WORKER)
+    assert run(job, {"n": np.int64(3), "bad": float("nan")}) == {"n": 3, "bad": None}
+    assert jobs.get(row["id"])["result"] == {"n": 3, "bad": None}
+
+
+@pytest.mark.usefixtures("backends")
+def test_a_cancel_is_not_forgotten_when_the_job_goes_back_to_waiting() -> None:
+    row = submit(NewJob(PING))
+    job = execution.claim(row["id"], WORKER)
+    jobs.cancel(row["id"])
+
+    def body() -> None:
+        raise TransientError("the furnace is busy")
+
+    with pytest.raises(Retried):
+        execution.run(job, body, (), {}, SoftLimit)
+    assert jobs.get(row["id"])["state"] == "CANCELLED"
+    other = submit(NewJob(PING))
+    claimed = execution.claim(other["id"], WORKER)
+    jobs.cancel(other["id"])
+    assert execution.give_back(claimed.row)
+    assert jobs.get(other["id"])["state"] == "CANCELLED"
+
+
+@pytest.mark.usefixtures("backends")
+def test_an_answer_that_redis_did_not_take_is_stored_later(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from materia.broker.app import app
+
+    row = submit(NewJob(PING, reply=True))
+    job = execution.claim(row["id"], WORKER)
+    with monkeypatch.context() as patched:
+        patched.setitem(app.conf, "result_backend", "redis://127.0.0.1:1/1")
+        run(job, "late")
+    with redis_server.client(1) as client:
+        assert not client.exists(f"celery-task-meta-{row['id']}")
+        assert dispatch.answer_again() == 1
+        assert dispatch.answer_again() == 0
+        assert b"late" in client.get(f"celery-task-meta-{row['id']}")

@@ -188,11 +188,11 @@ def test_what_never_reached_redis_still_arrives(
     with open_view(server, f"campaigns/{campaign_id}") as view:
         numbers_until(view, before)
         with monkeypatch.context() as patched:
-            patched.setattr(stream, "append", lambda events: None)
+            patched.setattr(stream, "append", lambda events, hold=False: None)
             publish(campaign_id, 2)
         assert numbers_until(view, before + 2) == [before + 1, before + 2]
         with monkeypatch.context() as patched:
-            patched.setattr(stream, "append", lambda events: None)
+            patched.setattr(stream, "append", lambda events, hold=False: None)
             publish(campaign_id, 2)
         # A later number on the stream shows the gap at once.
         publish(campaign_id)

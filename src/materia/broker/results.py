@@ -63,10 +63,14 @@ def _backend(url: str, pid: int) -> Backend:
     return _Writer(app=app, url=url) if isinstance(backend, RedisBackend) else backend
 
 
-def store(row: dict[str, Any]) -> None:
-    """Store the answer of a final job where a plain client looks for it, if one does."""
+def store(row: dict[str, Any]) -> bool:
+    """Store the answer of a final job where a plain client looks for it, if one does.
+
+    Returns:
+        False when the backend did not take it; somebody must try again.
+    """
     if not row["reply"]:
-        return
+        return True
     state = CELERY_STATES[row["state"]]
     answer = row["result"] if state == states.SUCCESS else _exception(row)
     traceback = (row["error"] or {}).get("traceback")
@@ -75,3 +79,5 @@ def store(row: dict[str, Any]) -> None:
         backend.store_result(row["id"], answer, state, traceback=traceback)
     except Exception as error:  # noqa: BLE001 - whatever the backend's driver raises
         logger.warning("answer_not_stored", job_id=row["id"], reason=str(error))
+        return False
+    return True

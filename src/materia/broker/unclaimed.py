@@ -38,8 +38,10 @@ def give_back(older_than_s: float, known: Callable[[Collection[str]], Collection
         ids = {}
         for tag, taken in zip(tags, client.hmget(channel.unacked_key, tags), strict=True):
             if taken is not None:
-                message, _, _ = loads(taken.decode())
-                ids[tag] = str(message["headers"].get("id"))
+                headers = loads(taken.decode())[0]["headers"]
+                # One with an ETA is held on purpose until it is due.
+                if headers.get("id") and not headers.get("eta"):
+                    ids[tag] = str(headers["id"])
         rows = known(set(ids.values()))
         lost = [tag for tag, job_id in ids.items() if job_id not in rows]
         for tag in lost:

@@ -96,8 +96,7 @@ def append(events: Iterable[Event], *, hold: bool = False) -> None:
         # An entry that is already there, or hidden by a later one, is refused by Redis: see above.
         number = f"{event.number}-0"
         commands.append(("XADD", key, "MAXLEN", "~", KEEP_ENTRIES, number, "event", message))
-        if event.number == 1:
-            commands.append(("EXPIRE", key, EXPIRE_S))
+        commands.append(("EXPIRE", key, EXPIRE_S))
     _speaker.say(commands, hold)
 
 

@@ -184,6 +184,9 @@ def stop(work: Work, campaign_id: str, reason: str) -> Row | None:
     finish(work, campaign, CampaignState.STOPPED, values={}, result=result)
     for job in job_rows.waiting_of(work.connection, campaign_id):
         cancel_job(work, job, reason)
+    stopped = {**campaign, "state": CampaignState.STOPPED}
+    if campaign_rows.n_candidates(work.connection, campaign_id):
+        count_evaluations(work, stopped, 0, 0)
     return campaign
 
 
@@ -200,8 +203,12 @@ def cancel_job(work: Work, row: Row, reason: str) -> None:
     values = cancelled(reason)
     done = job_rows.settle(work.database, work.connection, row["id"], values, states=WAITING)
     if done is None:
-        job_rows.request_cancel(work.database, work.connection, row["id"])
-        return
+        if job_rows.request_cancel(work.database, work.connection, row["id"]):
+            return
+        # It has ended, or has gone back to waiting between the two.
+        done = job_rows.settle(work.database, work.connection, row["id"], values, states=WAITING)
+        if done is None:
+            return
     work.job_event(done)
     work.to_answer.append(done)
     effects = failure_effects(done)
@@ -260,10 +267,12 @@ def _candidates_failed(work: Work, campaign: Row, row: Row, error: Row) -> None:
     count_evaluations(work, campaign, 0, failed)
 
 
-def require_running(campaign: Row | None) -> Row:
-    """Return a campaign that a step may move on; `Superseded` otherwise."""
+def require_running(campaign: Row | None, iteration: int) -> Row:
+    """Return a campaign that a step of an iteration may move on; `Superseded` otherwise."""
     if campaign is None:
         raise Superseded("the campaign was deleted")
     if campaign["state"] != CampaignState.RUNNING:
         raise Superseded(f"the campaign is {campaign['state']}")
+    if campaign["iteration"] != iteration:
+        raise Superseded(f"the campaign is at iteration {campaign['iteration']}, not {iteration}")
     return campaign

@@ -19,7 +19,7 @@ from materia.events.models import EventType
 from materia.mdl import Definition
 from materia.services import campaign_life as life
 from materia.services import running
-from materia.services.running import Outcome
+from materia.services.running import Outcome, Superseded
 from materia.services.work import Work
 from materia.store import campaigns as campaign_rows
 from materia.store.campaigns import CampaignState, CandidateState
@@ -65,7 +65,7 @@ def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
     from materia.services import checkpoints
 
     row, engine = load_engine(campaign_id)
-    life.require_running(row)
+    life.require_running(row, iteration)
     try:
         fit = engine.fit()
     except SurrogateError as error:
@@ -79,7 +79,7 @@ def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
         checkpoint = checkpoints.write(campaign_id, iteration, fit.arrays, fit.meta)
 
     def effects(work: Work) -> None:
-        life.require_running(campaign_rows.lock(work.connection, campaign_id))
+        life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
         values = {"fit": quality, "checkpoint": checkpoint}
         campaign_rows.change_iteration(work.connection, campaign_id, iteration, values)
         data = {"iteration": iteration, "quality": quality, "fallback": fallback}
@@ -102,7 +102,7 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     from materia.services import checkpoints
 
     row, engine = load_engine(campaign_id)
-    life.require_running(row)
+    life.require_running(row, iteration)
     with database().read() as connection:
         known = {
             line["iteration"]: line for line in campaign_rows.iterations_of(connection, campaign_id)
@@ -136,7 +136,9 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     timeout_s = definition.evaluator.timeout_s if definition.evaluator else None
 
     def effects(work: Work) -> None:
-        life.require_running(campaign_rows.lock(work.connection, campaign_id))
+        life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
+        if campaign_rows.has_candidates(work.connection, campaign_id, iteration):
+            raise Superseded(f"iteration {iteration} has its candidates already")
         campaign_rows.add_candidates(work.connection, columns)
         plain = [
             {key: column[key] for key in ("id", "params", "predicted", "why")} for column in columns
@@ -168,7 +170,7 @@ def _nothing_left(campaign_id: str, iteration: int, engine: Campaign, reason: st
     front = engine.pareto_front()
 
     def effects(work: Work) -> None:
-        campaign = life.require_running(campaign_rows.lock(work.connection, campaign_id))
+        campaign = life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
         finished = {"finished_at": work.database.now()}
         campaign_rows.change_iteration(work.connection, campaign_id, iteration, finished)
         summary = life.summary(campaign, CampaignState.COMPLETED, front) | {"reason": reason}
@@ -227,7 +229,8 @@ def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
             if life.record_evaluation(work, campaign_id, candidate, evaluation, job_id):
                 told = evaluation["state"] == CandidateState.TOLD
                 completed, failed = completed + told, failed + (not told)
-        life.count_evaluations(work, campaign, completed, failed)
+        if completed or failed:
+            life.count_evaluations(work, campaign, completed, failed)
 
     outcomes = [
         {"candidate_id": candidate["id"], **{k: evaluation[k] for k in ("outcomes", "error")}}
@@ -272,8 +275,11 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
 
     def effects(work: Work) -> None:
         campaign = campaign_rows.lock(work.connection, campaign_id)
-        if campaign is None:
-            return
+        if campaign is None or campaign["iteration"] != iteration:
+            raise Superseded("the campaign has gone on without this step")
+        is_running = campaign["state"] == CampaignState.RUNNING
+        if is_running and campaign_rows.n_proposed(work.connection, campaign_id):
+            raise Superseded("candidates of the iteration are still being evaluated")
         campaign_rows.mark_front(work.connection, campaign_id, [point["id"] for point in front])
         campaign_rows.change(work.connection, campaign_id, metrics)
         campaign.update(metrics)
@@ -293,7 +299,7 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
             **metrics,
         }
         work.campaign_event(campaign_id, EventType.ITERATION_COMPLETED, data)
-        if campaign["state"] != CampaignState.RUNNING:
+        if not is_running:
             return
         if convergence["converged"] or n_next == 0:
             converged = convergence["converged"] and n_next > 0

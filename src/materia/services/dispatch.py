@@ -6,14 +6,17 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 import redis
 from kombu.exceptions import OperationalError
 
 from materia import log, settings
-from materia.broker import messages, unclaimed
+from materia.broker import app as broker
+from materia.broker import messages, results, unclaimed
+from materia.errors import TransientError
 from materia.events import stream
 from materia.events.models import Event
 from materia.services import execution
@@ -51,17 +54,13 @@ class Dispatcher:
         with database().write() as connection:
             if not leases.acquire(database(), connection, LEADER, self.name, lease_s):
                 return False
-        reap()
-        send_due()
-        try:
-            resend_after_loss()
-            now = time.monotonic()
-            if now - self._refilled > REFILL_EVERY_S:
-                self._refilled = now
-                refill_events()
-                give_back_unclaimed()
-        except (redis.RedisError, OperationalError) as error:
-            logger.warning("redis_unavailable", reason=str(error))
+        duties: list[Callable[[], int]] = [reap, send_due, resend_after_loss, answer_again]
+        now = time.monotonic()
+        if now - self._refilled > REFILL_EVERY_S:
+            self._refilled = now
+            duties += [refill_events, give_back_unclaimed]
+        for duty in duties:
+            _do(duty)
         return True
 
     def close(self) -> None:
@@ -70,17 +69,40 @@ class Dispatcher:
             leases.release(connection, LEADER, self.name)
 
 
+def _do(duty: Callable[[], int]) -> None:
+    """Do one duty; what it meets must not keep the others from being done."""
+    try:
+        duty()
+    except (redis.RedisError, OperationalError, TransientError) as error:
+        logger.warning("duty_waits", duty=str(duty), reason=str(error))
+    except Exception:
+        logger.exception("duty_failed", duty=str(duty))
+
+
 def reap() -> int:
     """Take jobs back whose lease ran out: their worker or its host is dead."""
     with database().read() as connection:
         abandoned = job_rows.abandoned(database(), connection, BATCH)
     for row in abandoned:
         logger.warning("lease_ran_out", job_id=row["id"], worker=row["worker"])
-        if row["cancel_requested_at"] is not None:
-            execution.end(row, cancelled("cancelled; its worker was lost"))
-        else:
-            execution.give_back(row)
+        _do(partial(_take_back, row))
     return len(abandoned)
+
+
+def _take_back(row: Row) -> int:
+    if row["cancel_requested_at"] is not None:
+        return execution.end(row, cancelled("cancelled; its worker was lost"))
+    return execution.give_back(row)
+
+
+def answer_again() -> int:
+    """Store answers that could not be stored when their job ended."""
+    with database().read() as connection:
+        due = job_rows.unanswered(connection, BATCH)
+    answered = [row["id"] for row in due if results.store(row)]
+    with database().write() as connection:
+        job_rows.mark_answered(connection, answered, done=True)
+    return len(answered)
 
 
 def send_due() -> int:
@@ -91,22 +113,32 @@ def send_due() -> int:
     return len(due)
 
 
-def _send(rows: list[Row]) -> None:
+def _send(rows: list[Row]) -> bool:
+    """Send messages; False when some could not leave."""
     if not rows:
-        return
+        return True
     # Noted after sending: a row sent twice is harmless, one noted and never sent waits for long.
     unsent = set(messages.send(rows))
     sent = [row["id"] for row in rows if row["id"] not in unsent]
     with database().write() as connection:
         job_rows.mark_sent(database(), connection, sent)
+        job_rows.mark_unsent(connection, list(unsent))
+    return not unsent
 
 
 def resend_after_loss() -> int:
     """Send every waiting job again when Redis has lost its memory, most urgent first."""
-    client = stream.connection()
-    if client.exists(EPOCH_KEY):
+    with broker.app.connection_or_acquire() as connection:
+        client = connection.default_channel.client
+        return _resend_after_loss(client)
+
+
+def _resend_after_loss(client: redis.Redis) -> int:
+    # A restarted server has another run id; what it loaded from its disk may be older.
+    run_id = client.info("server")["run_id"]
+    if client.get(EPOCH_KEY) == run_id.encode():
         return 0
-    total, after = 0, None
+    total, left, after = 0, True, None
     while True:
         with database().read() as connection:
             rows = job_rows.waiting_page(connection, after, BATCH)
@@ -114,11 +146,12 @@ def resend_after_loss() -> int:
             break
         now = time.time()
         due = [row for row in rows if row["run_at"] is None or row["run_at"] <= now]
-        _send(due)
+        left = _send(due) and left
         total += len(due)
         after = (rows[-1]["priority"], rows[-1]["queued_at"], rows[-1]["id"])
     # Set last: a scheduler that dies before leaves the work to the next one.
-    client.set(EPOCH_KEY, uuid.uuid4().hex)
+    if left:
+        client.set(EPOCH_KEY, run_id)
     if total:
         logger.warning("redis_was_emptied", jobs_sent_again=total)
     return total

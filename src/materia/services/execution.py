@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import select
 
 from materia import log, settings
 from materia.broker import app as broker
 from materia.broker import results
 from materia.errors import ConflictError, DataError, MateriaError, StateError, TransientError
 from materia.services import running
-from materia.services.campaign_life import cancelled, failure_effects
-from materia.services.running import Outcome, RunningJob, Superseded
+from materia.services.campaign_life import cancel_job, cancelled, failure_effects
+from materia.services.running import Outcome, RunningJob, Superseded, storable
 from materia.services.submission import NewJob
 from materia.services.work import Work, unit_of_work
 from materia.store import jobs as job_rows
@@ -89,7 +88,7 @@ def abandon(job_id: str, claimant: Claimant) -> None:
     _patiently(look, job_id)
 
 
-def _patiently(action: Callable[[], None], job_id: str) -> None:
+def _patiently(action: Callable[[], object], job_id: str) -> None:
     """Repeat an action until the database answers.
 
     What a job computed must not be lost because the database is away for a while. After
@@ -120,7 +119,8 @@ def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
             work.job_event(row)
     if not added:
         return claim(row["id"], claimant)
-    return RunningJob({**row, "retries": 0, "crashes": 0, "result": None, "error": None})
+    unset = dict.fromkeys(("result", "error", "progress", "cancel_requested_at"))
+    return RunningJob({**row, "retries": 0, "crashes": 0, **unset})
 
 
 def run(
@@ -147,10 +147,9 @@ def run(
     try:
         value = body(*args, **kwargs)
         outcome = value if isinstance(value, Outcome) else Outcome(value)
-        _require_json(outcome.result)
-        done = {"state": JobState.SUCCEEDED, "result": outcome.result}
-        _finish(job, done, outcome.effects)
-        return outcome.result
+        result = _as_json(outcome.result)
+        _finish(job, {"state": JobState.SUCCEEDED, "result": result}, outcome.effects)
+        return result
     except ClaimLost:
         raise
     except Superseded as error:
@@ -167,9 +166,10 @@ def run(
         running.enter(None)
 
 
-def _require_json(result: Any) -> None:
+def _as_json(result: Any) -> Any:
+    """Return a result as every reader gets it: NumPy as plain numbers, NaN as null."""
     try:
-        orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY)
+        return orjson.loads(orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY))
     except TypeError as error:
         raise DataError(f"the task returned something that is not JSON: {error}") from error
 
@@ -226,19 +226,33 @@ def describe(error: BaseException) -> Row:
     text = "".join(tracebacks.format_exception(error))
     return {
         "code": error.code if isinstance(error, MateriaError) else "unexpected",
-        "message": (error.message if isinstance(error, MateriaError) else str(error))
-        or type(error).__name__,
+        "message": storable(
+            (error.message if isinstance(error, MateriaError) else str(error))
+            or type(error).__name__
+        ),
         "hint": error.hint if isinstance(error, MateriaError) else None,
         "type": type(error).__name__,
         "module": type(error).__module__,
-        "traceback": None if known else text[-TRACEBACK_LENGTH:],
+        "traceback": None if known else storable(text[-TRACEBACK_LENGTH:]),
     }
 
 
 def _fail(job: RunningJob, error: Exception) -> None:
-    with_failure = {"state": JobState.FAILED, "error": describe(error)}
+    values = {"state": JobState.FAILED, "error": describe(error)}
     with suppress(ClaimLost):
-        _finish(job, with_failure, failure_effects(job.row))
+        try:
+            _finish(job, values, failure_effects(job.row))
+        except Exception as unwritable:
+            # The job must end, even when what it left behind cannot be written.
+            logger.exception("failure_not_written", job_id=job.id)
+            job.lines, job.latest = [], None
+            values["error"] = {
+                "code": "unwritable",
+                "message": f"the job failed ({type(error).__name__}) and its failure could not be "
+                f"written ({type(unwritable).__name__})",
+                "hint": "the worker's log has both",
+            }
+            _finish(job, values)
 
 
 def _try_again(job: RunningJob, error: TransientError) -> Exception:
@@ -254,23 +268,44 @@ def _try_again(job: RunningJob, error: TransientError) -> Exception:
         "error": describe(error),
         "sent_at": None,
     }
-    with unit_of_work() as work:
-        row = job_rows.settle(
-            work.database, work.connection, job.id, values, token=job.token, run_in_s=delay
-        )
-        if row is not None:
+
+    def write() -> None:
+        with unit_of_work() as work:
+            row = job_rows.settle(
+                work.database, work.connection, job.id, values, token=job.token, run_in_s=delay
+            )
+            if row is None:
+                raise ClaimLost(f"the claim on job {job.id} is lost")
             job_rows.add_log(work.connection, job.id, job.lines)
             work.job_event(row, retry_in_s=delay)
-    if row is None:
-        return ClaimLost(f"the claim on job {job.id} is lost")
-    return Retried(f"attempt {row['attempt']} failed, next in {delay:.1f} s: {error.message}")
+            _cancel_if_asked(work, row)
+
+    try:
+        _patiently(write, job.id)
+    except ClaimLost as lost:
+        return lost
+    return Retried(f"attempt {job.row['attempt']} failed, next in {delay:.1f} s: {error.message}")
+
+
+def _cancel_if_asked(work: Work, row: Row) -> bool:
+    """Cancel a job that waits again although its cancel was asked for while it ran."""
+    if row["cancel_requested_at"] is None:
+        return False
+    cancel_job(work, row, "cancelled by its user")
+    return True
 
 
 def _stopped_by_signal(job: RunningJob, error: BaseException) -> Exception:
     """Decide what the soft signal meant: a cancel, the soft limit, or neither."""
-    with database().read() as connection:
-        row = job_rows.get(connection, job.id)
-        now = connection.execute(select(database().now())).scalar_one()
+    ran_s = time.monotonic() - job.started
+    rows: list[Row | None] = []
+
+    def look() -> None:
+        with database().read() as connection:
+            rows.append(job_rows.get(connection, job.id))
+
+    _patiently(look, job.id)
+    row = rows[-1]
     if row is not None and row["token"] == job.token and row["state"] in job_rows.FINAL:
         # The signal came right after the final write, and perhaps before the answer.
         results.store(row)
@@ -281,12 +316,12 @@ def _stopped_by_signal(job: RunningJob, error: BaseException) -> Exception:
         _finish(job, cancelled("cancelled by its user"), failure_effects(row))
         return Stopped("cancelled")
     soft_limit_s = row["soft_limit_s"]
-    # The worker's clock starts a little before the row's.
-    if soft_limit_s is not None and now - row["claimed_at"] >= soft_limit_s - 1.0:
+    # Celery's own clock starts when the message reaches the child, a little before the claim.
+    if soft_limit_s is not None and ran_s >= soft_limit_s - 1.0:
         _finish(job, out_of_time("soft", soft_limit_s), failure_effects(row))
         return Stopped(f"soft time limit of {soft_limit_s:g} s exceeded")
     # Meant for the job that this process ran before: this attempt must not pay for it.
-    give_back(row)
+    _patiently(lambda: give_back(row), job.id)
     return Stopped("interrupted by a stray signal; the job runs again")
 
 
@@ -321,9 +356,14 @@ def give_back(row: Row) -> bool:
         )
         if queued is not None:
             work.job_event(queued)
-            job_rows.mark_sent(work.database, work.connection, [row["id"]])
-            work.to_send.append(queued)
+            _send_again(work, queued)
     return queued is not None
+
+
+def _send_again(work: Work, row: Row) -> None:
+    if not _cancel_if_asked(work, row):
+        job_rows.mark_sent(work.database, work.connection, [row["id"]])
+        work.to_send.append(row)
 
 
 def crashed(row: Row, reason: str) -> None:
@@ -344,24 +384,36 @@ def crashed(row: Row, reason: str) -> None:
     _settle_from_outside(row, values)
 
 
-def end(row: Row, values: Row) -> None:
-    """Make a running job final from outside: its worker's parent or the reaper."""
-    _settle_from_outside(row, {**values, "token": row["token"] + 1})
+def end(row: Row, values: Row) -> bool:
+    """Make a running job final from outside, by its worker's parent or the reaper.
+
+    Returns:
+        False when the job ended or went on without us.
+    """
+    return _settle_from_outside(row, {**values, "token": row["token"] + 1})
 
 
-def _settle_from_outside(row: Row, values: Row) -> None:
+def _settle_from_outside(row: Row, values: Row) -> bool:
     with unit_of_work() as work:
         settled = job_rows.settle(
             work.database, work.connection, row["id"], values, token=row["token"]
         )
         if settled is None:
-            return
+            return False
         work.job_event(settled)
         if settled["state"] in WAITING:
-            job_rows.mark_sent(work.database, work.connection, [row["id"]])
-            work.to_send.append(settled)
-            return
+            _send_again(work, settled)
+            return True
         work.to_answer.append(settled)
         effects = failure_effects(settled)
         if effects is not None:
             effects(work)
+    return True
+
+
+def rescue(new: NewJob) -> None:
+    """Make the message of a plain client a waiting row: its child died before it did so."""
+    with unit_of_work() as work:
+        for row in job_rows.add(work.database, work.connection, [new.row()]):
+            work.job_event(row)
+            work.to_send.append(row)

@@ -11,7 +11,7 @@ from materia.services.submission import NewJob, submit
 from materia.services.work import unit_of_work
 from materia.store import jobs as job_rows
 from materia.store.database import database
-from materia.store.jobs import JobState, Row
+from materia.store.jobs import WAITING, JobState, Row
 
 
 def get(job_id: str) -> Row:
@@ -38,17 +38,19 @@ def cancel(job_id: str, reason: str = "cancelled by its user") -> Row:
     return get(job_id)
 
 
-def revoke(arrived: NewJob | None, job_id: str, reason: str) -> None:
+def revoke(arrived: NewJob | None, job_id: str, reason: str, *, only_waiting: bool = False) -> None:
     """Record that Celery dropped a message on somebody's order.
 
     Args:
+        only_waiting: Leave a running job alone, as when a message has expired.
         arrived: The job that the message would have become, when it came from a plain client.
     """
     with unit_of_work() as work:
         if arrived is not None:
             for row in job_rows.add(work.database, work.connection, [arrived.row()]):
                 work.job_event(row)
-    cancel(job_id, reason)
+    if not only_waiting or get(job_id)["state"] in WAITING:
+        cancel(job_id, reason)
 
 
 def retry(job_id: str, *, once: Once | None = None) -> Row:

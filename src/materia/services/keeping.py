@@ -47,7 +47,6 @@ class Keeper:
             rows = job_rows.running_of(connection, self.boot)
             now = connection.execute(select(database().now())).scalar_one()
         alive = set(self.living())
-        rows = self._without_forgotten(rows)
         kept = [row for row in rows if row["pid"] in alive]
         if kept and renew:
             with database().write() as connection:
@@ -55,6 +54,7 @@ class Keeper:
                 pids = [row["pid"] for row in kept]
                 job_rows.renew(database(), connection, self.boot, pids, lease_s)
         self._tell_of_new(kept)
+        rows = self._without_forgotten(rows)
         for row in rows:
             if row["pid"] not in alive:
                 self._record_death(row, "its process is gone")
@@ -100,16 +100,22 @@ class Keeper:
 
     def _kill(self, row: Row, values: Row) -> None:
         # The row first: whoever sees the death of the process then finds the job final.
-        execution.end(row, values)
-        with suppress(ProcessLookupError):
-            os.kill(row["pid"], signal.SIGKILL)
+        # And only if it was ours to end: the child may be at its next job already.
+        if execution.end(row, values):
+            with suppress(ProcessLookupError):
+                os.kill(row["pid"], signal.SIGKILL)
 
-    def child_died(self, job_id: str, reason: str) -> None:
+    def child_died(self, job_id: str, pid: int | None, reason: str) -> None:
         """Record that the process of a job died by itself."""
         with database().read() as connection:
             row = job_rows.get(connection, job_id)
-        if row and row["state"] == job_rows.JobState.RUNNING and row["claimed_by"] == self.boot:
+        if row and self._is_held(row, pid):
             self._record_death(row, reason)
+
+    def _is_held(self, row: Row, pid: int | None) -> bool:
+        """Tell whether this child still holds the claim; a later attempt is another's."""
+        held = row["state"] == job_rows.JobState.RUNNING and row["claimed_by"] == self.boot
+        return held and pid in (None, row["pid"])
 
     def _record_death(self, row: Row, reason: str) -> None:
         if row["cancel_requested_at"] is not None:
@@ -117,11 +123,11 @@ class Keeper:
         else:
             execution.crashed(row, reason)
 
-    def hard_limit(self, job_id: str) -> None:
+    def hard_limit(self, job_id: str, pid: int | None) -> None:
         """Record that a job was killed at its hard limit."""
         with database().read() as connection:
             row = job_rows.get(connection, job_id)
-        if row and row["state"] == job_rows.JobState.RUNNING and row["claimed_by"] == self.boot:
+        if row and self._is_held(row, pid):
             execution.end(row, execution.out_of_time("hard", row["hard_limit_s"]))
 
     def give_all_back(self) -> list[int]:

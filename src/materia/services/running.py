@@ -9,7 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from materia.errors import StateError
+from materia import log
+from materia.errors import StateError, TransientError
 from materia.events import stream
 from materia.events.models import Event, EventType, job_topic
 from materia.services.work import Work
@@ -25,6 +26,8 @@ class Superseded(StateError):
 PUBLISH_EVERY_S = 0.2
 SAVE_EVERY_S = 2.0
 LINE_LENGTH = 2000
+
+logger = log.logger(__name__)
 
 
 @dataclass(slots=True)
@@ -76,11 +79,24 @@ class RunningJob:
 
     def save(self) -> None:
         """Write the latest progress and the log lines gathered so far."""
-        lines, self.lines = self.lines, []
-        with database().write() as connection:
-            if self.latest is not None:
-                job_rows.set_progress(connection, self.id, self.token, self.latest)
-            job_rows.add_log(connection, self.id, lines)
+        lines = list(self.lines)
+        try:
+            with database().write() as connection:
+                # First, for it also shows that the claim still holds.
+                latest = self.latest or self.row["progress"]
+                if not job_rows.set_progress(connection, self.id, self.token, latest):
+                    return
+                job_rows.add_log(connection, self.id, lines)
+        except TransientError as error:
+            # Progress is a courtesy: it must not end the work that it tells of.
+            logger.warning("progress_not_saved", job_id=self.id, reason=str(error))
+        else:
+            del self.lines[: len(lines)]
+
+
+def storable(text: str) -> str:
+    """Return a text without what a database refuses: NUL and lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("materia_running_job", default=None)
@@ -111,7 +127,7 @@ class JobLog(logging.Handler):
         job = _current.get()
         if job is None or record.name.startswith(("celery", "kombu", "amqp", "materia.services")):
             return
-        text = record.getMessage()[:LINE_LENGTH]
+        text = storable(record.getMessage()[:LINE_LENGTH])
         job.lines.append({"time": record.created, "level": record.levelname, "text": text})
         if len(job.lines) > job_rows.LOG_LINES:
             del job.lines[0]

@@ -86,8 +86,10 @@ class Work:
     def _leave(self) -> None:
         if self.events:
             stream.append(self.events, hold=self.is_claim)
-        for row in self.to_answer:
-            results.store(row)
+        unanswered = [row["id"] for row in self.to_answer if not results.store(row)]
+        if unanswered:
+            with self.database.write() as connection:
+                job_rows.mark_answered(connection, unanswered, done=False)
         unsent = messages.send(self.to_send) if self.to_send else []
         if unsent:
             with self.database.write() as connection:

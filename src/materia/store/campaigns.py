@@ -168,6 +168,16 @@ def n_candidates(connection: Connection, campaign_id: str, *, pareto_only: bool 
     return int(connection.execute(query).scalar_one())
 
 
+def has_candidates(connection: Connection, campaign_id: str, iteration: int) -> bool:
+    """Tell whether an iteration has its candidates."""
+    query = (
+        select(candidates.c.number)
+        .where(candidates.c.campaign_id == campaign_id, candidates.c.iteration == iteration)
+        .limit(1)
+    )
+    return connection.execute(query).first() is not None
+
+
 def n_proposed(connection: Connection, campaign_id: str) -> int:
     """Return how many candidates of a campaign still lack a result."""
     query = (

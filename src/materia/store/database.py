@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,13 @@ from materia import settings
 from materia.errors import DefinitionError, MissingExtraError, TransientError
 
 BUSY_TIMEOUT_S = 15.0
+# A silent network must not hang a worker's parent for longer than the lease of its jobs.
+POSTGRES_OPTIONS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 # Marks a connection that only reads; on SQLite it then begins no transaction.
 READS = "materia_reads"
 
@@ -62,7 +70,7 @@ class Database:
         if self.is_sqlite:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
-            options["pool_pre_ping"] = True
+            options |= {"pool_pre_ping": True, "connect_args": POSTGRES_OPTIONS}
         try:
             engine = create_engine(self.url, pool_size=8, max_overflow=32, **options)
         except ModuleNotFoundError as error:
@@ -88,13 +96,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection whose every statement sees the latest committed state."""
-        with _translated(), self._reader.connect() as connection:
+        with _translated(), _forks.away(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield a connection in a write transaction; committed unless an error leaves it."""
-        with _translated(), self.engine.begin() as connection:
+        with _translated(), _forks.away(), self.engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -139,11 +147,58 @@ def _translated() -> Iterator[None]:
     """Turn errors that waiting can heal into `TransientError`."""
     try:
         yield
-    except (sql_errors.OperationalError, sql_errors.TimeoutError) as error:
+    except (
+        sql_errors.OperationalError,
+        sql_errors.InterfaceError,
+        sql_errors.TimeoutError,
+    ) as error:
         raise TransientError(
             f"the database did not answer: {getattr(error, 'orig', error)}",
             "check that it runs and that its disk is not full; `materia doctor` tells",
         ) from error
+
+
+class _Forks:
+    """Keeps the use of connections and the forking of children apart.
+
+    SQLite's table of locks lives in the memory of the process: a child that is forked while another
+    thread holds a lock inherits one that nobody ever releases. Only the parent of a worker's pool
+    has both threads and forks, so only there is this switched on.
+    """
+
+    def __init__(self) -> None:
+        self._lock: threading.RLock | None = None
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Hold off forks as long as a connection is in use."""
+        lock = self._lock
+        if lock is None:
+            yield
+            return
+        with lock:
+            yield
+
+    def guard(self) -> None:
+        """Switch on in this process; children start without."""
+        if self._lock is None:
+            lock = self._lock = threading.RLock()
+            os.register_at_fork(
+                before=self._before, after_in_parent=lock.release, after_in_child=self._in_child
+            )
+
+    def _before(self) -> None:
+        if self._lock is not None:
+            self._lock.acquire()
+            # No connection may be open across the fork.
+            database().close()
+
+    def _in_child(self) -> None:
+        self._lock = None
+
+
+_forks = _Forks()
+guard_forks = _forks.guard
 
 
 @lru_cache(maxsize=4)

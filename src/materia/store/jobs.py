@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from materia.store import paging
 from materia.store.database import Database
-from materia.store.tables import is_open, job_log, jobs
+from materia.store.tables import answer_is_due, is_open, job_log, jobs
 
 Row = dict[str, Any]
 LOG_LINES = 1000
@@ -313,6 +313,20 @@ def mark_unsent(connection: Connection, ids: Sequence[str]) -> None:
     """Note that a message could not be sent, so that the scheduler sends it."""
     if ids:
         connection.execute(update(jobs).where(jobs.c.id.in_(list(ids))).values(sent_at=None))
+
+
+def mark_answered(connection: Connection, ids: Sequence[str], *, done: bool) -> None:
+    """Note whether answers are stored; those that are not are due."""
+    if ids:
+        connection.execute(
+            update(jobs).where(jobs.c.id.in_(list(ids))).values(is_answer_due=not done)
+        )
+
+
+def unanswered(connection: Connection, limit: int) -> list[Row]:
+    """Return final jobs whose answer could not be stored when they ended."""
+    query = select(jobs).where(answer_is_due).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def request_cancel(database: Database, connection: Connection, job_id: str) -> bool:

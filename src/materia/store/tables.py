@@ -168,6 +168,8 @@ jobs = Table(
     Column("error", Document),
     # Whether a plain Celery client waits for the answer in the result backend.
     Column("reply", Boolean, nullable=False, server_default=false()),
+    # The result backend did not take the answer; the scheduler tries again.
+    Column("is_answer_due", Boolean, nullable=False, server_default=false()),
     Column("campaign_id", String(36)),
     Column("iteration", Integer),
     Column("step", String(32)),
@@ -193,6 +195,8 @@ def _partial_index(name: str, *columns: Column[Any], where: Any, unique: bool = 
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
+answer_is_due = jobs.c.is_answer_due.is_(literal_column("true"))
+_partial_index("ix_jobs_unanswered", jobs.c.finished_at, where=answer_is_due)
 _partial_index("ix_jobs_open", jobs.c.state, jobs.c.priority, jobs.c.queued_at, where=is_open)
 _partial_index(
     "ix_jobs_campaign",

@@ -21,7 +21,7 @@ from materia.broker.app import app
 from materia.broker.messages import HEADER
 from materia.errors import TransientError
 from materia.services import execution, jobs
-from materia.services.execution import Claimant, Duplicate, Retried, Stopped
+from materia.services.execution import Claimant, ClaimLost, Duplicate, Retried, Stopped
 from materia.services.running import RunningJob
 from materia.services.submission import NewJob
 from materia.tasks import process
@@ -36,28 +36,41 @@ class DurableRequest(Request):  # type: ignore[misc]
         """Record a hard limit; the soft one is handled by the child."""
         super().on_timeout(soft, timeout)
         if not soft:
-            process.keeper().hard_limit(self.id)
+            self._record(lambda: process.keeper().hard_limit(self.id, self.worker_pid))
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> Any:
         """Record the death of a child."""
-        outcome = super().on_failure(exc_info, send_failed_event, return_ok)
         error = exc_info.exception
-        if isinstance(error, WorkerLostError) and not isinstance(error, TimeLimitExceeded):
-            process.keeper().child_died(self.id, str(error))
+        is_lost = isinstance(error, WorkerLostError) and not isinstance(error, TimeLimitExceeded)
+        if is_lost and not self._is_ours():
+            # The child may have died before the message was a row; it is acknowledged below.
+            self._record(lambda: execution.rescue(self._arrived()))
+        outcome = super().on_failure(exc_info, send_failed_event, return_ok)
+        if is_lost:
+            pid, reason = self.worker_pid, str(error)
+            self._record(lambda: process.keeper().child_died(self.id, pid, reason))
         return outcome
+
+    def _record(self, write: Callable[[], object]) -> None:
+        """Write something of this delivery; Celery's event loop survives whatever happens."""
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 - see above; the scheduler repairs it
+            logger.warning("delivery_not_recorded", job_id=self.id, reason=str(error))
+
+    def _is_ours(self) -> bool:
+        return bool((self.request_dict.get("headers") or {}).get(HEADER))
 
     def _announce_revoked(
         self, reason: str, terminated: bool, signum: int | None, expired: bool
     ) -> None:
         super()._announce_revoked(reason, terminated, signum, expired)
         # A revocation, also one from Flower, becomes the cancel of the row.
-        ours = (self.request_dict.get("headers") or {}).get(HEADER)
-        try:
-            jobs.revoke(None if ours else self._arrived(), self.id, f"revoked: {reason}")
-        except Exception as error:  # noqa: BLE001 - Celery's event loop must survive
-            logger.warning("revocation_not_recorded", job_id=self.id, reason=str(error))
+        arrived = None if self._is_ours() else self._arrived()
+        text = f"revoked: {reason}"
+        self._record(lambda: jobs.revoke(arrived, self.id, text, only_waiting=expired))
 
     def _arrived(self) -> NewJob:
         return _arrived(
@@ -113,25 +126,25 @@ class DurableTask(Task):  # type: ignore[misc]
             raise Ignore(str(error)) from None
         except SoftTimeLimitExceeded:
             # The signal was meant for the job before and struck this one between claim and run.
-            execution.abandon(self.request.id, claimant)
-            raise Ignore("interrupted while claiming") from None
+            raise self._not_claimed(claimant, "interrupted while claiming") from None
         except TransientError as error:
-            execution.abandon(self.request.id, claimant)
-            if self._is_ours():
-                raise Ignore(str(error)) from None
-            # No row has come of this message yet: it must stay in its queue.
-            raise Reject(str(error), requeue=True) from None
+            raise self._not_claimed(claimant, str(error)) from None
         try:
             return execution.run(
                 job, self.run, job.row["args"], job.row["kwargs"], SoftTimeLimitExceeded
             )
         except Retried as error:
             raise Retry(str(error), exc=error.__cause__) from None
-        except Stopped as error:
+        except (Stopped, ClaimLost) as error:
             raise Ignore(str(error)) from None
 
     def _is_ours(self) -> bool:
         return bool((self.request.headers or {}).get(HEADER))
+
+    def _not_claimed(self, claimant: Claimant, reason: str) -> Exception:
+        """Give back what may just have been claimed; a message without a row stays in its queue."""
+        execution.abandon(self.request.id, claimant)
+        return Ignore(reason) if self._is_ours() else Reject(reason, requeue=True)
 
     def _claim(
         self, claimant: Claimant, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -23,6 +23,10 @@ broker_url = _settings.broker_url
 broker_transport = "materia.broker.transport:Transport"
 result_backend = _settings.result_backend
 result_expires = 24 * 3600
+# An answer that cannot be stored at once is stored by the scheduler.
+redis_socket_connect_timeout = 2.0
+redis_socket_timeout = 5.0
+result_backend_transport_options = {"retry_policy": {"max_retries": 1, "interval_start": 0.1}}
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 worker_cancel_long_running_tasks_on_connection_loss = False
@@ -63,6 +67,7 @@ broker_transport_options = {
     "priority_steps": list(range(10)),
     "queue_order_strategy": "priority",
     "socket_keepalive": True,
+    "socket_connect_timeout": 2.0,
     "health_check_interval": 10,
 }
 

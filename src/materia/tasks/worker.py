@@ -16,10 +16,13 @@ from materia import log, settings
 from materia.broker.app import app
 from materia.errors import TransientError
 from materia.services.running import JobLog
-from materia.store.database import database
+from materia.store.database import database, guard_forks
 from materia.tasks import process
 
 logger = log.logger(__name__)
+
+# After the grace of a stop: for giving claims back, with database or Redis away.
+LEAVE_WITHIN_S = 5.0
 
 
 class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -29,7 +32,6 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, parent: Any, **_: Any) -> None:
         self._stop = threading.Event()
-        self._stopping_since: float | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, parent: Any) -> None:
@@ -37,13 +39,14 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
         process.watch(parent.pool)
         # The driver is loaded before there is a second thread that could load it at the same time.
         database()
+        guard_forks()
         signals.worker_shutting_down.connect(self._leave_in_time, weak=False)
         self._thread = threading.Thread(target=self._keep, name="keep-claims", daemon=True)
         self._thread.start()
 
     def stop(self, parent: Any) -> None:
-        """End with the worker; what still runs is given back."""
-        self._stop.set()
+        """Go on keeping while the pool waits for what still runs; ends with the process."""
+        self._leave_in_time()
 
     terminate = stop
 
@@ -52,7 +55,8 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
         look_every = min(1.0, config.lease_s / 5)
         renew_every = max(1, int(config.lease_s / 3 / look_every))
         looks = 0
-        while not self._stop.wait(look_every):
+        pause = threading.Event()
+        while not pause.wait(look_every):
             looks += 1
             try:
                 process.keeper().look(renew=looks % renew_every == 0)
@@ -62,19 +66,27 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
                 logger.exception("claims_not_kept")
 
     def _leave_in_time(self, **_: Any) -> None:
-        grace_s = settings.current().shutdown_grace_s
-        threading.Thread(target=self._leave, args=(grace_s,), daemon=True).start()
+        """Begin to leave, whether a signal or a remote command asked for it; once."""
+        if not self._stop.is_set():
+            self._stop.set()
+            grace_s = settings.current().shutdown_grace_s
+            threading.Thread(target=self._leave, args=(grace_s,), daemon=True).start()
 
     def _leave(self, grace_s: float) -> None:
         """Let running jobs finish for a while, then give them back and go."""
         threading.Event().wait(grace_s)
-        with suppress(TransientError):
+        # Whatever happens below, the stack must be gone in time.
+        threading.Timer(LEAVE_WITHIN_S, os._exit, args=(1,)).start()
+        try:
             pids = process.keeper().give_all_back()
             logger.warning("claims_given_back", jobs=len(pids))
-        for pid in process.living_children() - {os.getpid()}:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        os._exit(0)
+            for pid in process.living_children() - {os.getpid()}:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        except TransientError as error:
+            logger.warning("claims_not_given_back", reason=str(error))
+        finally:
+            os._exit(0)
 
 
 app.steps["worker"].add(KeepClaims)

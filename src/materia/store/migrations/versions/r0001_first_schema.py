@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("result", document, nullable=True),
         sa.Column("error", document, nullable=True),
         sa.Column("reply", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("is_answer_due", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("campaign_id", sa.String(length=36), nullable=True),
         sa.Column("iteration", sa.Integer(), nullable=True),
         sa.Column("step", sa.String(length=32), nullable=True),
@@ -139,6 +140,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('QUEUED', 'RUNNING', 'RETRYING')"),
     )
     op.create_index(op.f("ix_jobs_queued_at_id"), "jobs", ["queued_at", "id"], unique=False)
+    op.create_index(
+        "ix_jobs_unanswered",
+        "jobs",
+        ["finished_at"],
+        unique=False,
+        sqlite_where=sa.text("is_answer_due IS true"),
+        postgresql_where=sa.text("is_answer_due IS true"),
+    )
     op.create_index(
         "uq_jobs_idempotency_key",
         "jobs",
