@@ -30,6 +30,7 @@ class Composition:
     """
 
     is_categorical = False
+    is_bent = False
 
     def __init__(self, parameter: CompositionParameter) -> None:
         self.name = parameter.name

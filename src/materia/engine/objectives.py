@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.constraints import differentiate
+from materia.engine.relations import differentiate
 from materia.errors import DataError, EvaluationError
 from materia.mdl.definition import Definition
 from materia.mdl.expression import parse

@@ -34,6 +34,7 @@ class ParameterKind(Protocol):
     size: int | None
     is_categorical: bool
     is_discrete: bool
+    is_bent: bool  # whether values are no linear function of the column
 
     def encode(self, params: Sequence[Mapping[str, Any]]) -> FloatArray:
         """Return (n, width) in the unit cube; a value that cannot be placed is a DataError."""
@@ -87,7 +88,7 @@ class Continuous:
     def __init__(self, parameter: ContinuousParameter) -> None:
         self.names: tuple[str, ...] = (parameter.name,)
         self.low, self.high = float(parameter.bounds[0]), float(parameter.bounds[1])
-        self.is_log = parameter.log_scale
+        self.is_log = self.is_bent = parameter.log_scale
         if self.low > self.high or (self.is_log and self.low <= 0):
             raise DefinitionError(
                 f"bounds {list(parameter.bounds)} of '{parameter.name}' are not a range",
@@ -156,7 +157,7 @@ class Integer:
         self.low, self.step = parameter.bounds[0], parameter.step
         n_steps = (parameter.bounds[1] - parameter.bounds[0]) // parameter.step
         self.high = self.low + n_steps * self.step
-        self.is_log = parameter.log_scale
+        self.is_log = self.is_bent = parameter.log_scale
         if n_steps < 0 or (self.is_log and self.low <= 0):
             raise DefinitionError(
                 f"bounds {list(parameter.bounds)} of '{parameter.name}' are not a range",
@@ -243,6 +244,7 @@ class Categorical:
     width = 1
     n_uniform = 1
     is_discrete = True
+    is_bent = True
 
     def __init__(self, parameter: CategoricalParameter) -> None:
         self.names: tuple[str, ...] = (parameter.name,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,7 +174,7 @@ class Proposer:
         values = acquisition(X)
         best, best_values = cmaes.maximise(
             self._judged(acquisition),
-            self._constraints.repair,
+            partial(self._constraints.repair, is_thorough=False),
             X[_spread_best(X, values, _N_RUNS)],
             rng,
             sigma=0.1,

@@ -127,6 +127,11 @@ class SearchSpace:
             rows.append(block)
         return np.vstack(rows)
 
+    def is_linear(self, columns: Sequence[int]) -> bool:
+        """Return whether the values of these columns are linear in X."""
+        bent = {c.start for kind, c in zip(self.kinds, self._columns, strict=True) if kind.is_bent}
+        return bent.isdisjoint(columns)
+
     def totals(self) -> FloatArray:
         """Return one row (k, d) per composition: moves across it would change the total."""
         rows = []

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from spaces import composition, continuous, define, integer
 
-from materia.engine.constraints import Constraints, differentiate
+from materia.engine.constraints import Constraints
+from materia.engine.relations import differentiate
 from materia.engine.sampling import Design, feasible_fraction
 from materia.engine.space import SearchSpace
 from materia.errors import DefinitionError, InfeasibleError

@@ -32,7 +32,7 @@ _WARP_MARGIN = 2.0
 # Typical lengthscale: lognormal, its median growing with the square root of the dimension (C.
 # Hvarfner, E. O. Hellsten, L. Nardi, "Vanilla Bayesian optimization performs great in high
 # dimensions", ICML 2024).
-_TYPICAL_LOG_MEDIAN, _TYPICAL_LOG_STD = -0.7, 1.0
+_TYPICAL_LOG_MEDIAN, _TYPICAL_LOG_STD = -1.25, 1.0
 # Each lengthscale deviates from the typical one by a Student t factor: close to it unless the
 # observations say otherwise clearly. Independent priors fit noise in ten dimensions and more.
 _DEVIATION_SCALE, _DEVIATION_FREEDOM = 0.3, 3.0
