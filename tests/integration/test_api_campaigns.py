@@ -12,6 +12,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from materia.api import schemas
+from materia.api.app import create_app
 from materia.services import campaigns
 from materia.store import campaigns as campaign_rows
 from materia.store import jobs as job_rows
@@ -279,8 +280,10 @@ def test_a_request_with_a_key_takes_effect_once(client: httpx.Client) -> None:
 
 
 def test_twins_at_the_same_moment_take_effect_once(client: httpx.Client) -> None:
+    app = create_app()
+
     def post(_: int) -> bytes:
-        with in_process() as own:
+        with in_process(app) as own:
             answer = run(own, **{"Idempotency-Key": "same"})
         assert answer.status_code == 202, answer.text
         return answer.content

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 from click.testing import Result
 from typer.testing import CliRunner
@@ -38,9 +40,12 @@ DEFINITION: dict[str, Any] = {
 @pytest.fixture
 def server(backends: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadServer]:
     """Return a running API that commands find by the environment."""
+    # What the server's threads log must not come between what a command prints.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ThreadServer() as started:
         monkeypatch.setenv("MATERIA_SERVER", started.url)
         yield started
+    structlog.reset_defaults()
 
 
 def materia(*arguments: str) -> Result:

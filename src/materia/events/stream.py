@@ -62,7 +62,9 @@ class _Speaker(threading.local):
     def say(self, commands: list[tuple[Any, ...]], hold: bool = False) -> None:
         url, pid = settings.current().events, os.getpid()
         if self.line is None or (url, pid) != (self.url, self.pid):
-            self.line = connection().connection_pool.make_connection()
+            pool = connection().connection_pool
+            # Not one that the pool counts: a thread that ends gives nothing back to it.
+            self.line = pool.connection_class(**pool.connection_kwargs)
             self.url, self.pid, self.held = url, pid, []
         if hold:
             self.held = commands
