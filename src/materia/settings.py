@@ -55,7 +55,10 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """URL of the database in use."""
-        return self.database_url or f"sqlite:///{(self.data_dir / 'materia.db').absolute()}"
+        path = str((self.data_dir / "materia.db").absolute())
+        # What would end the path of a URL, or be decoded in it, is escaped.
+        escaped = path.replace("%", "%25").replace("?", "%3F")
+        return self.database_url or f"sqlite:///{escaped}"
 
     @property
     def events(self) -> str:

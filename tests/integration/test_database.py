@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from materia.store import leases
+from pathlib import Path
+
+import pytest
+
+from materia import settings
+from materia.store import leases, migrate
 from materia.store.database import Database
 
 
@@ -27,3 +32,11 @@ def test_an_open_read_sees_what_is_committed_meanwhile(database_url: str) -> Non
             leases.acquire(database, writer, "lead", "somebody", 60)
         assert leases.is_held(database, reader, "lead")
     database.close()
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "p%20c", "q?x", "é#"])
+def test_the_database_lies_in_the_data_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
+    chosen = settings.Settings(data_dir=tmp_path / name)
+    migrate.upgrade(chosen.database)
+    assert (tmp_path / name / "materia.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
