@@ -24,7 +24,7 @@ FORMAT = 1
 KIND = "gp"
 # The cost of a Gaussian process grows with the cube of its observations; of more than this many
 # the best ones and an even selection of the others take part.
-MAX_OBSERVATIONS = 1500
+MAX_OBSERVATIONS = 1000
 
 
 @dataclass(frozen=True)

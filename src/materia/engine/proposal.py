@@ -21,7 +21,8 @@ from materia.engine.surrogates.independent import IndependentProcesses
 FloatArray = NDArray[np.float64]
 Acquisition = Callable[[FloatArray], FloatArray]
 
-_N_RUNS = 8
+# A posterior of n observations costs n^2 per point: with many of them fewer searches run.
+_MIN_RUNS, _MAX_RUNS, _RUN_OBSERVATIONS = 2, 8, 2400
 _MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
 _N_NEIGHBOURS = 256
 _MAX_MOVES = 10
@@ -98,10 +99,12 @@ class Proposer:
             turned = np.vstack([turned, expected])
             surrogate = surrogate.believe(known.pending, is_open)
         success = Success.of(known.measured, known.failed, known.surrogate)
+        affordable = _RUN_OBSERVATIONS // max(len(known.measured), 1)
+        n_runs = min(max(affordable, _MIN_RUNS), _MAX_RUNS)
         proposals: list[Proposal] = []
         for _ in range(n):
             acquisition = self._acquisition(surrogate, turned, known.reference_point, success)
-            found = self._search(acquisition, seeds, taken, rng)
+            found = self._search(acquisition, seeds, taken, rng, n_runs)
             if found is None:
                 break
             params, value = found
@@ -164,7 +167,12 @@ class Proposer:
         return X[is_non_dominated(Y)]
 
     def _search(
-        self, acquisition: Acquisition, seeds: FloatArray, taken: Set[Key], rng: np.random.Generator
+        self,
+        acquisition: Acquisition,
+        seeds: FloatArray,
+        taken: Set[Key],
+        rng: np.random.Generator,
+        n_runs: int,
     ) -> tuple[Params, float] | None:
         """Return the best point that is not taken and its acquisition value, or None."""
         X = self._reachable.cloud
@@ -175,7 +183,7 @@ class Proposer:
         best, best_values = cmaes.maximise(
             self._judged(acquisition),
             partial(self._constraints.repair, is_thorough=False),
-            X[_spread_best(X, values, _N_RUNS)],
+            X[_spread_best(X, values, n_runs)],
             rng,
             sigma=0.1,
             n_generations=min(_MIN_GENERATIONS + 5 * self._space.d, _MAX_GENERATIONS),
