@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+_TWO_SIDED_95 = 1.959963984540054
+
 
 def quality(measured: FloatArray, predicted: FloatArray, std: FloatArray) -> dict[str, float]:
-    """Return r2, rmse and the share of points inside their 95 % interval.
+    """Return the share of variance explained and the share of points in their 95 % interval.
 
     Args:
         measured: Outcomes, (n,).
@@ -17,15 +19,19 @@ def quality(measured: FloatArray, predicted: FloatArray, std: FloatArray) -> dic
         std: Their standard deviations, (n,).
 
     Returns:
-        `r2` is 0 when the outcome is constant; `rmse` has the unit of the outcome; `coverage_95`
-        is near 0.95 for a calibrated surrogate; `n` counts the points.
+        `r2` is 0 when the outcome is constant; `coverage_95` is near 0.95 for a calibrated
+        surrogate; `n` counts the points.
     """
     residuals = measured - predicted
     spread = float(np.sum((measured - measured.mean()) ** 2))
-    inside = np.abs(residuals) <= 1.959963984540054 * std
+    inside = np.abs(residuals) <= _TWO_SIDED_95 * std
     return {
         "r2": 1.0 - float(np.sum(residuals**2)) / spread if spread > 0 else 0.0,
-        "rmse": float(np.sqrt(np.mean(residuals**2))),
         "coverage_95": float(np.mean(inside)),
         "n": len(measured),
     }
+
+
+def rmse(measured: FloatArray, predicted: FloatArray) -> float:
+    """Return the root mean square of the residuals, in the unit of the outcome."""
+    return float(np.sqrt(np.mean((measured - predicted) ** 2)))

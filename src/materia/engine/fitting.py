@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.diagnostics import quality
+from materia.engine.diagnostics import quality, rmse
 from materia.engine.objectives import Objectives
 from materia.engine.observations import Observations
 from materia.engine.space import SearchSpace
@@ -32,7 +32,8 @@ class SurrogateFit:
     """A fitted surrogate as plain data.
 
     Attributes:
-        quality: Leave-one-out figures per objective: r2, rmse, coverage_95, n.
+        quality: Leave-one-out figures per objective: r2 and coverage_95 on the scale that the
+            surrogate models (bad outcomes compressed where it does so), rmse in the user's unit, n.
         arrays: Hyper-parameters and observations, enough to rebuild the posterior.
         meta: JSON-able description, with a digest of the observations it belongs to.
     """
@@ -149,10 +150,15 @@ def as_data(
         "parameters": list(space.names),
         "categorical": [space.names[j] for j in space.categorical],
     }
-    figures = {
-        name: quality(*(np.array(column[key]) for key in ("measured", "predicted", "std")))
-        for name, column in parity(fitted.surrogate, objectives).items()
-    }
+    figures = {}
+    for name, process in zip(objectives.names, fitted.surrogate.processes, strict=True):
+        warp = process.hyperparameters.warp
+        mean, std = process.leave_one_out()
+        in_units, _ = warp.invert(mean, std)
+        figures[name] = {
+            **quality(warp(process.y), mean, std),
+            "rmse": rmse(process.y, in_units),
+        }
     return SurrogateFit(figures, arrays, meta)
 
 
@@ -175,7 +181,7 @@ def parity(
     """
     result = {}
     for j, (name, process) in enumerate(zip(objectives.names, surrogate.processes, strict=True)):
-        mean, std = process.leave_one_out()
+        mean, std = process.hyperparameters.warp.invert(*process.leave_one_out())
         pair = np.zeros((2, len(mean), objectives.m))
         pair[0, :, j], pair[1, :, j] = process.y, mean
         result[name] = {

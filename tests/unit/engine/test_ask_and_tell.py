@@ -573,6 +573,33 @@ def test_nothing_feasible_is_an_error_at_once():
         Campaign.from_definition(define([continuous("a"), continuous("b")], ["a + b >= 3"]))
 
 
+def test_the_right_category_and_whole_numbers_are_found():
+    offsets = dict(zip("uvwxyz", [0.5, 0.1, 0.9, 0.3, 0.7, 0.0], strict=True))
+
+    def outcome(p):
+        offset = offsets[p["s"]]
+        bowl = (math.log10(p["a"]) + 2 + offset) ** 2 + ((p["k"] - 12 - 8 * offset) / 10) ** 2
+        return {"y": bowl + (math.log2(p["t"]) - 2) ** 2 / 5 + abs(offset - 0.3) / 2}
+
+    definition = define(
+        [
+            continuous("a", 1e-4, 1.0, log_scale=True),
+            integer("k", 1, 30),
+            categorical("s", list("uvwxyz")),
+            categorical("t", [1, 2, 4, 8], ordered=True),
+        ],
+        budget=45,
+        batch_size=3,
+        seed=0,
+    )
+    campaign = Campaign.from_definition(definition)
+    while campaign.next_batch_size():
+        run(campaign, 1, outcome)
+    best = campaign.best()
+    assert (best["params"]["s"], best["params"]["t"], best["params"]["k"]) == ("x", 4, 14)
+    assert best["outcomes"]["y"] < 0.01
+
+
 def test_it_beats_quasi_random_points_on_one_and_two_objectives():
     def branin(p):
         x, y = 15 * p["x0"] - 5, 15 * p["x1"]

@@ -6,7 +6,7 @@ from scipy import stats
 from spaces import composition, continuous, define, integer
 
 from materia.engine.constraints import Constraints
-from materia.engine.relations import differentiate
+from materia.engine.relations import Relation, differentiate
 from materia.engine.sampling import Design, feasible_fraction
 from materia.engine.space import SearchSpace
 from materia.errors import DefinitionError, InfeasibleError
@@ -58,6 +58,40 @@ def test_gradients_agree_with_finite_differences(seed):
         step[j] = 1e-6
         numeric = (value(x + step)[0] - value(x - step)[0]) / 2e-6
         assert gradient[0, j] == pytest.approx(numeric[0], rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2*a - (k + 1)/4 <= 3*(p - 0.5)",
+        "-(a + k)*0.5 >= p/(2*2)",
+        "a*k <= p + 1",
+        "a/p < k",
+        "b + a > 0.3",
+        "a + k == 2 - p",
+    ],
+)
+def test_residuals_and_gradients_are_those_of_the_violation(text):
+    definition = define(
+        [
+            continuous("a", -2, 3),
+            continuous("b", 0.01, 100, log_scale=True),
+            integer("k", 1, 9),
+            composition({"p": (0.1, 0.8), "q": None}),
+        ],
+        [text],
+    )
+    space, constraints = built(definition)
+    relation = Relation(text, space)
+    X = np.random.default_rng(0).uniform(0.05, 0.95, (40, space.d))
+    residual, gradient = relation.linearise(X)
+    amount = np.abs(residual) if relation.is_equation else residual
+    assert constraints.violation(X)[:, 0] == pytest.approx(amount, abs=1e-7)
+    for j in range(space.d):
+        step = np.zeros(space.d)
+        step[j] = 1e-6
+        numeric = (relation.linearise(X + step)[0] - relation.linearise(X - step)[0]) / 2e-6
+        assert gradient[:, j] == pytest.approx(numeric, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize(

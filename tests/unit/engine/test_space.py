@@ -102,6 +102,27 @@ def test_free_dimensions_and_size_are_counted():
     assert SearchSpace(define([continuous("a")])).size is None
 
 
+def test_neighbours_differ_in_one_discrete_parameter_and_are_allowed():
+    definition = define(
+        [
+            continuous("x"),
+            integer("k", 0, 100, step=5),
+            categorical("c", ["u", "v", "w"]),
+            composition({"p": None, "q": None, "r": (0.0, 0.2)}, step=0.1),
+        ]
+    )
+    space = SearchSpace(definition)
+    here = {"x": 0.3, "k": 50, "c": "v", "p": 0.5, "q": 0.4, "r": 0.1}
+    X = space.neighbours(space.encode([here])[0])
+    near = space.decode(X)
+    assert all(faults(definition, params) == [] for params in near)
+    changed = [{name for name in here if params[name] != here[name]} for params in near]
+    assert {"k"} in changed and {"c"} in changed and {"p", "q"} in changed
+    assert all(len(names) == 1 or names <= {"p", "q", "r"} for names in changed)
+    assert {45, 55} <= {params["k"] for params in near}
+    assert {params["c"] for params in near} == {"u", "v", "w"}
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [

@@ -191,12 +191,12 @@ class GaussianProcess:
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """Return mean and std of each observation when it alone is left out, each (n,).
 
-        Closed form at fixed hyper-parameters (Rasmussen & Williams 2006, eqs 5.10–5.12), in the
-        unit of the outcome; the std includes the observation's own noise.
+        Closed form at fixed hyper-parameters (Rasmussen & Williams 2006, eqs 5.10–5.12), of the
+        warped outcome; the std includes the observation's own noise.
         """
         precision = np.sum(self._L_inverse**2, axis=0)
         mean = self._location + self._scale * (self._targets - self._alpha / precision)
-        return self.hyperparameters.warp.invert(mean, self._scale / np.sqrt(precision))
+        return mean, self._scale / np.sqrt(precision)
 
 
 def standard(y: FloatArray) -> tuple[float, float]:
