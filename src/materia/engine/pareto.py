@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+_MANY, _MAX_PIVOTS = 1000, 20
+
 
 def is_non_dominated(Y: FloatArray) -> BoolArray:
     """Return which rows no other row dominates, (n,).
@@ -20,13 +22,43 @@ def is_non_dominated(Y: FloatArray) -> BoolArray:
         Y: Minimised outcomes, (n, m).
     """
     keep = np.asarray(~np.isnan(Y).any(axis=1))
-    rows = np.flatnonzero(keep)
+    rows = _not_struck(Y, np.flatnonzero(keep))
+    keep[:] = False
     if len(rows) == 0:
         return keep
     unique, inverse = np.unique(Y[rows], axis=0, return_inverse=True)
     on_front = _sweep(unique) if Y.shape[1] <= 2 else _filter(unique)
     keep[rows] = on_front[inverse.reshape(-1)]
     return keep
+
+
+def _not_struck(Y: FloatArray, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the rows (k,) without those that a few good rows dominate.
+
+    Sorting is what costs in a large cloud, and most of it is dominated by the first rows tried.
+    """
+    for _ in range(_MAX_PIVOTS):
+        if len(rows) < _MANY:
+            break
+        columns = [Y[rows, j] for j in range(Y.shape[1])]
+        pivot = rows[np.argmin(np.max([_scaled(column) for column in columns], axis=0))]
+        is_behind = np.ones(len(rows), dtype=np.bool_)
+        is_worse = np.zeros(len(rows), dtype=np.bool_)
+        for column, value in zip(columns, Y[pivot], strict=True):
+            is_behind &= value <= column
+            is_worse |= value < column
+        left = rows[~(is_behind & is_worse)]
+        if len(left) > 0.9 * len(rows):
+            break
+        rows = left
+    return rows
+
+
+def _scaled(column: FloatArray) -> FloatArray:
+    """Return finite values (n,) near [0, 1], for choosing a pivot only."""
+    finite = np.clip(column, -1e150, 1e150)
+    span = float(np.ptp(finite))
+    return np.asarray((finite - finite.min()) / span if span > 0 else finite * 0.0)
 
 
 def _sweep(Y: FloatArray) -> BoolArray:
@@ -39,23 +71,13 @@ def _sweep(Y: FloatArray) -> BoolArray:
 
 
 def _filter(Y: FloatArray) -> BoolArray:
-    """Front of distinct rows: each surviving row strikes out what it dominates."""
-    order = np.argsort(_ranks(Y).sum(axis=1), kind="stable")
-    left = order
-    front = np.zeros(len(Y), dtype=np.bool_)
-    while len(left):
-        # The least sum of ranks among the rest is dominated by nobody.
-        first, left = left[0], left[1:]
-        front[first] = True
-        left = left[np.any(Y[left] < Y[first], axis=1)]
-    return front
+    """Front of distinct rows with any number of objectives."""
+    import moocore
 
-
-def _ranks(Y: FloatArray) -> FloatArray:
-    ranks = np.empty(Y.shape)
-    for j in range(Y.shape[1]):
-        ranks[:, j] = np.unique(Y[:, j], return_inverse=True)[1].reshape(-1)
-    return ranks
+    if not np.isfinite(Y).all():
+        # moocore takes an infinity for worse than everything; ranks have none.
+        Y = np.column_stack([np.unique(y, return_inverse=True)[1] for y in Y.T]).astype(np.float64)
+    return np.asarray(moocore.is_nondominated(Y, keep_weakly=True), dtype=np.bool_)
 
 
 def hypervolume(Y: FloatArray, reference_point: FloatArray) -> float:

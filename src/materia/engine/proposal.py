@@ -26,6 +26,8 @@ _MIN_RUNS, _MAX_RUNS, _RUN_OBSERVATIONS = 2, 8, 2400
 _MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
 _N_NEIGHBOURS = 256
 _MAX_MOVES = 10
+# Rows of a listed space that are judged together, to bound the memory of the posterior.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,9 @@ class Proposer:
         """Return the best point that is not taken and its acquisition value, or None."""
         X = self._reachable.cloud
         if self._reachable.listed is not None:
-            return self._best_free(X, acquisition(X), taken)
+            blocks = np.array_split(X, -(-len(X) // _BLOCK))
+            values = np.concatenate([acquisition(block) for block in blocks])
+            return self._best_free(X, values, taken)
         X = np.vstack([X, self._neighbours(seeds, rng)])
         values = acquisition(X)
         best, best_values = cmaes.maximise(
