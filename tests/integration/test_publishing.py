@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+
+import pytest
 
 from materia.events import stream
 from materia.events.models import Event, EventType
@@ -10,7 +13,7 @@ from servers import RedisServer, wait_until
 
 
 def test_threads_that_end_leave_neither_connections_nor_a_full_pool(
-    backends: dict[str, str], redis_server: RedisServer
+    backends: dict[str, str], redis_server: RedisServer, request: pytest.FixtureRequest
 ) -> None:
     failures: list[Exception] = []
 
@@ -21,6 +24,8 @@ def test_threads_that_end_leave_neither_connections_nor_a_full_pool(
         except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
             failures.append(error)
 
+    gc.disable()
+    request.addfinalizer(gc.enable)
     with redis_server.client() as client:
         n_before = len(client.client_list())
     for number in range(1, 301):

@@ -18,7 +18,7 @@ import orjson
 import redis
 
 from materia import log, settings
-from materia.events.models import Event, EventType
+from materia.events.models import Event
 
 KEEP_ENTRIES = 1000
 EXPIRE_S = 3600
@@ -48,6 +48,19 @@ def connection() -> redis.Redis:
     return _of_process(settings.current().events, os.getpid())
 
 
+class _Line:
+    """A connection of one thread that is closed as soon as the thread lets go of it."""
+
+    def __init__(self) -> None:
+        pool = connection().connection_pool
+        # Not one that the pool counts: a thread that ends gives nothing back to it.
+        self.connection: Any = pool.connection_class(**pool.connection_kwargs)
+
+    def __del__(self) -> None:
+        # The connection is part of a cycle, so that it would stay open until garbage is collected.
+        self.connection.disconnect()
+
+
 class _Speaker(threading.local):
     """A connection on which Redis answers nothing, so that publishing never waits for it.
 
@@ -56,28 +69,26 @@ class _Speaker(threading.local):
 
     url: str | None = None
     pid: int | None = None
-    line: Any = None
+    line: _Line | None = None
     held: list[tuple[Any, ...]]
 
     def say(self, commands: list[tuple[Any, ...]], hold: bool = False) -> None:
         url, pid = settings.current().events, os.getpid()
         if self.line is None or (url, pid) != (self.url, self.pid):
-            pool = connection().connection_pool
-            # Not one that the pool counts: a thread that ends gives nothing back to it.
-            self.line = pool.connection_class(**pool.connection_kwargs)
+            self.line = _Line()
             self.url, self.pid, self.held = url, pid, []
         if hold:
             self.held = commands
             return
         commands, self.held = [*self.held, *commands], []
+        line = self.line.connection
         try:
-            if not self.line.is_connected:
-                self.line.connect()
-                self.line.send_command("CLIENT", "REPLY", "OFF", check_health=False)
-            packed = self.line.pack_commands(commands)
-            self.line.send_packed_command(packed, check_health=False)
+            if not line.is_connected:
+                line.connect()
+                line.send_command("CLIENT", "REPLY", "OFF", check_health=False)
+            line.send_packed_command(line.pack_commands(commands), check_health=False)
         except (redis.RedisError, OSError) as error:
-            self.line.disconnect()
+            line.disconnect()
             logger.warning("events_not_published", reason=str(error))
 
 
@@ -113,14 +124,3 @@ def last_number(topic: str) -> int:
     """Return the number of the newest entry of a topic's stream, 0 when there is none."""
     entries: Any = connection().xrevrange(stream_key(topic), count=1)
     return int(entries[0][0].split(b"-")[0]) if entries else 0
-
-
-__all__ = [
-    "EventType",
-    "append",
-    "append_progress",
-    "connection",
-    "last_number",
-    "progress_key",
-    "stream_key",
-]

@@ -23,9 +23,9 @@ def convergence(campaign_id: str) -> dict[str, Any]:
     """
     campaign = campaigns.get(campaign_id)
     names = [objective["name"] for objective in campaign["definition"]["objectives"]]
+    has_best = len(names) == 1
     trace = [
-        {**row, "best": row["best"]["outcomes"][names[0]] if row["best"] and one else None}
-        for one in (len(names) == 1,)
+        {**row, "best": row["best"]["outcomes"][names[0]] if row["best"] and has_best else None}
         for row in campaigns.iterations(campaign_id)
         if row["finished_at"] is not None
     ]
