@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ import structlog
 SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|authorization)", re.IGNORECASE)
 URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*:)[^@/\s]+@")
 REDACTED = "***"
+_OF_EVERY_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
 
 @lru_cache(maxsize=1024)
@@ -33,52 +35,55 @@ def redact(value: Any) -> Any:
     return value
 
 
-def _name_job(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Keep the id and the task of what Celery adds to its records; the message says the rest."""
-    added = event.get("data")
-    if isinstance(added, dict) and "id" in added:
-        del event["data"]
-        event["job_id"], event["task"] = added["id"], added.get("name")
-    return event
+class _JsonLines(logging.Formatter):
+    """Formats every record, ours and the libraries', as one JSON object."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        is_ours = hasattr(record, "_from_structlog")
+        own: Any = record.msg if is_ours else self._foreign(record)
+        event = {
+            **structlog.contextvars.get_contextvars(),
+            **own,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+        }
+        return orjson.dumps(redact(event), default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
-def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return dict(redact(dict(event)))
-
-
-def _dumps(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    def _foreign(self, record: logging.LogRecord) -> dict[str, Any]:
+        event = {k: v for k, v in vars(record).items() if k not in _OF_EVERY_RECORD}
+        # Of what Celery adds, the id and the task are kept; the message says the rest.
+        added = event.get("data")
+        if isinstance(added, dict) and "id" in added:
+            del event["data"]
+            event["job_id"], event["task"] = added["id"], added.get("name")
+        event["event"] = record.getMessage()
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return event
 
 
 def configure(level: str = "INFO") -> None:
     """Send every record, ours and the libraries', to stderr as one JSON object a line."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _name_job,
-        _redact_event,
-    ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(serializer=_dumps),
-        ],
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.processors.format_exc_info, _to_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _to_formatter(
+    _: Any, __: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Hand the event over as the record's message, whatever names its values have."""
+    return (event,), {"extra": {"_from_structlog": True}}
 
 
 def logger(name: str) -> Any:

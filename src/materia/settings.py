@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @property
+    @cached_property
     def database(self) -> str:
         """URL of the database in use."""
         path = str((self.data_dir / "materia.db").absolute())
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         escaped = path.replace("%", "%25").replace("?", "%3F")
         return self.database_url or f"sqlite:///{escaped}"
 
-    @property
+    @cached_property
     def events(self) -> str:
         """URL of the Redis that carries live events."""
         return self.events_url or self.broker_url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery
@@ -12,6 +13,7 @@ app = Celery("materia")
 app.config_from_object("materia.tasks.celeryconfig")
 
 
+@lru_cache(maxsize=1024)
 def route(task: str) -> tuple[str, int]:
     """Return the queue and the priority (0–9, 9 most urgent) that a task has by configuration."""
     options: dict[str, Any] = app.amqp.router.route({}, task)
@@ -30,6 +32,7 @@ class Policy:
     retry_delay_s: float
 
 
+@lru_cache(maxsize=1024)
 def policy(task: str) -> Policy:
     """Return the limits and retries that a task has by configuration."""
     annotations: dict[str, dict[str, Any]] = app.conf.task_annotations or {}

@@ -110,7 +110,8 @@ def append(events: Iterable[Event], *, hold: bool = False) -> None:
         number = f"{event.number}-0"
         commands.append(("XADD", key, "MAXLEN", "~", KEEP_ENTRIES, number, "event", message))
         commands.append(("EXPIRE", key, EXPIRE_S))
-    _speaker.say(commands, hold)
+    if commands:
+        _speaker.say(commands, hold)
 
 
 def append_progress(topic: str, event: Event) -> None:

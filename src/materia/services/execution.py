@@ -21,7 +21,7 @@ from materia.services import running
 from materia.services.campaign_life import cancel_job, cancelled, failure_effects
 from materia.services.running import Outcome, RunningJob, Superseded, storable
 from materia.services.submission import NewJob
-from materia.services.work import Work, unit_of_work
+from materia.services.work import Work, add_claimed, finish, unit_of_work
 from materia.store import jobs as job_rows
 from materia.store.database import database
 from materia.store.jobs import WAITING, JobState, Row
@@ -112,12 +112,7 @@ def _patiently(action: Callable[[], object], job_id: str) -> None:
 def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
     """Make the message of a plain client a row and claim it, in one statement."""
     row = {**new.row(), **claimant.columns(), "state": JobState.RUNNING, "attempt": 1, "token": 1}
-    with unit_of_work(is_claim=True) as work:
-        lease_s = settings.current().lease_s
-        added = job_rows.add_claimed(work.database, work.connection, row, lease_s)
-        if added:
-            work.job_event(row)
-    if not added:
+    if not add_claimed(row, settings.current().lease_s):
         return claim(row["id"], claimant)
     unset = dict.fromkeys(("result", "error", "progress", "cancel_requested_at"))
     return RunningJob({**row, "retries": 0, "crashes": 0, **unset})
@@ -200,24 +195,19 @@ def _is_finished(job: RunningJob, state: str) -> bool:
 def _finish_once(
     job: RunningJob, values: Row, effects: Callable[[Work], None] | None = None
 ) -> None:
+    if job.latest is not None:
+        values = {**values, "progress": job.latest}
+    lost = ClaimLost(f"the claim on job {job.id} is lost")
+    if effects is None and not job.lines:
+        if not finish(job.row, values):
+            raise lost
+        return
     with unit_of_work() as work:
-        with_progress = values if job.latest is None else {**values, "progress": job.latest}
-        row = job_rows.settle(
-            work.database,
-            work.connection,
-            job.id,
-            with_progress,
-            token=job.token,
-            known=job.row,
-        )
-        if row is None:
-            raise ClaimLost(f"the claim on job {job.id} is lost")
+        if not work.finish(job.row, values):
+            raise lost
         if effects is not None:
             effects(work)
         job_rows.add_log(work.connection, job.id, job.lines)
-        work.job_event(row)
-        if row["state"] in job_rows.FINAL:
-            work.to_answer.append(row)
 
 
 def describe(error: BaseException) -> Row:

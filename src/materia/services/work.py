@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, update
@@ -15,7 +15,7 @@ from materia.events import stream
 from materia.events.models import Event, EventType, campaign_topic, job_topic
 from materia.store import events as event_rows
 from materia.store import jobs as job_rows
-from materia.store.database import Database, database
+from materia.store.database import Database, database, driver_of
 from materia.store.jobs import Row
 from materia.store.tables import campaigns
 
@@ -26,31 +26,29 @@ class Work:
 
     database: Database
     connection: Connection
+    # Events whose rows are still to be written, and those that were written with their change.
     events: list[Event] = field(default_factory=list)
+    reported: list[Event] = field(default_factory=list)
     to_send: list[Row] = field(default_factory=list)
     to_answer: list[Row] = field(default_factory=list)
-    is_claim: bool = False
 
     def job_event(self, row: Row, **data: Any) -> None:
         """Report the state that a job row has just been given."""
-        event = Event(
-            topic=job_topic(row["id"]),
-            number=row["event_number"],
-            type=EventType.JOB_STATE_CHANGED,
-            time=time.time(),
-            data={
-                "state": row["state"],
-                "task": row["task"],
-                "queue": row["queue"],
-                "attempt": row["attempt"],
-                "worker": row.get("worker"),
-                "error": row.get("error"),
-                **data,
-            },
-            campaign_id=row.get("campaign_id"),
-            job_id=row["id"],
-        )
-        self.events.append(event)
+        self.events.append(event_of(row, **data))
+
+    def finish(self, known: Row, values: Row) -> bool:
+        """Make a claimed job final, and report it; False when the claim is lost.
+
+        Args:
+            known: The job as it was claimed.
+            values: Columns to set, a final ``state`` among them.
+        """
+        done = _finish(self.database, driver_of(self.connection), known, values)
+        if done is not None:
+            event, row = done
+            self.reported.append(event)
+            self.to_answer.append(row)
+        return done is not None
 
     def campaign_event(
         self, campaign_id: str, kind: EventType, data: dict[str, Any], job_id: str | None = None
@@ -66,34 +64,53 @@ class Work:
         event = Event(topic, number, kind, time.time(), data, campaign_id, job_id)
         self.events.append(event)
 
-    def _insert_events(self) -> None:
-        event_rows.add(
-            self.connection,
-            [
-                {
-                    "topic": event.topic,
-                    "number": event.number,
-                    "type": str(event.type),
-                    "time": event.time,
-                    "campaign_id": event.campaign_id,
-                    "job_id": event.job_id,
-                    "data": event.data,
-                }
-                for event in self.events
-            ],
-        )
 
-    def _leave(self) -> None:
-        if self.events:
-            stream.append(self.events, hold=self.is_claim)
-        unanswered = [row["id"] for row in self.to_answer if not results.store(row)]
-        if unanswered:
-            with self.database.write() as connection:
-                job_rows.mark_answered(connection, unanswered, done=False)
-        unsent = messages.send(self.to_send) if self.to_send else []
-        if unsent:
-            with self.database.write() as connection:
-                job_rows.mark_unsent(connection, unsent)
+def event_of(row: Row, **data: Any) -> Event:
+    """Return the event that reports the state of a job row."""
+    return Event(
+        topic=job_topic(row["id"]),
+        number=row["event_number"],
+        type=EventType.JOB_STATE_CHANGED,
+        time=time.time(),
+        data={
+            "state": row["state"],
+            "task": row["task"],
+            "queue": row["queue"],
+            "attempt": row["attempt"],
+            "worker": row.get("worker"),
+            "error": row.get("error"),
+            **data,
+        },
+        campaign_id=row.get("campaign_id"),
+        job_id=row["id"],
+    )
+
+
+def _row_of(event: Event) -> Row:
+    """Return the row of an event but for its number."""
+    return {
+        "topic": event.topic,
+        "type": str(event.type),
+        "time": event.time,
+        "campaign_id": event.campaign_id,
+        "job_id": event.job_id,
+        "data": event.data,
+    }
+
+
+def _finish(database: Database, driver: Any, known: Row, values: Row) -> tuple[Event, Row] | None:
+    row = {**known, **values}
+    event = event_of(row)
+    number = job_rows.finish(database, driver, row["id"], known["token"], values, _row_of(event))
+    return None if number is None else (replace(event, number=number), row)
+
+
+def _answer(db: Database, rows: Sequence[Row]) -> None:
+    """Answer the plain clients of final jobs; what the backend does not take is due."""
+    unanswered = [row["id"] for row in rows if not results.store(row)]
+    if unanswered:
+        with db.write() as connection:
+            job_rows.mark_answered(connection, unanswered, done=False)
 
 
 @contextmanager
@@ -105,7 +122,35 @@ def unit_of_work(*, is_claim: bool = False) -> Iterator[Work]:
     """
     db = database()
     with db.write() as connection:
-        work = Work(db, connection, is_claim=is_claim)
+        work = Work(db, connection)
         yield work
-        work._insert_events()
-    work._leave()
+        rows = [{**_row_of(event), "number": event.number} for event in work.events]
+        event_rows.add(db, driver_of(connection), rows)
+    stream.append([*work.reported, *work.events], hold=is_claim)
+    _answer(db, work.to_answer)
+    unsent = messages.send(work.to_send) if work.to_send else []
+    if unsent:
+        with db.write() as connection:
+            job_rows.mark_unsent(connection, unsent)
+
+
+def add_claimed(row: Row, lease_s: float) -> bool:
+    """Insert a job that this process runs at once, as a unit of work; False when its id exists."""
+    db, event = database(), event_of(row)
+    with db.alone() as driver:
+        number = job_rows.add_claimed(db, driver, row, lease_s, _row_of(event))
+    if number is not None:
+        stream.append([event], hold=True)
+    return number is not None
+
+
+def finish(known: Row, values: Row) -> bool:
+    """Do what `Work.finish` does, as a unit of work."""
+    db = database()
+    with db.alone() as driver:
+        done = _finish(db, driver, known, values)
+    if done is not None:
+        event, row = done
+        stream.append([event])
+        _answer(db, [row])
+    return done is not None

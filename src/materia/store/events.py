@@ -3,23 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Column, Connection, Insert, Update, bindparam, func, insert, select
 
+from materia.store.database import Database
 from materia.store.paging import rows_of
+from materia.store.prepared import Prepared, Row
 from materia.store.tables import events
 
 TOPICS_AT_ONCE = 500
 
-# Built once, for it runs with every change of every job.
-_INSERT = insert(events)
+
+@lru_cache(maxsize=8)
+def _insert(database: Database) -> Prepared:
+    values: Row = {column.name: bindparam(column.name) for column in events.c}
+    return Prepared(database, insert(events).values(values))
 
 
-def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+def add(database: Database, driver: Any, rows: Sequence[Row]) -> None:
     """Insert event rows (topic, number, type, time, campaign_id, job_id, data)."""
-    if rows:
-        connection.execute(_INSERT, list(rows))
+    for row in rows:
+        _insert(database).run(driver, row)
+
+
+class Reported:
+    """A change of one row together with the event that reports it.
+
+    Both are one statement on PostgreSQL, which so needs no transaction around it; a round trip to
+    the server costs more than the statement. SQLite knows no such statement, and no such trip.
+
+    Args:
+        change: Insert or update of the row.
+        number: Column of the changed row that holds the number of the event.
+    """
+
+    def __init__(self, database: Database, change: Insert | Update, number: Column[int]) -> None:
+        self._database = database
+        if database.is_sqlite:
+            self._change = Prepared(database, change, returns=[number])
+            return
+        changed = change.returning(number).cte("changed")
+        columns = [column for column in events.c if column is not events.c.number]
+        values = [bindparam(f"event_{column.name}", type_=column.type) for column in columns]
+        event = insert(events).from_select(
+            [*columns, events.c.number], select(*values, changed.c[number.name])
+        )
+        self._change = Prepared(database, event, returns=[events.c.number])
+
+    def run(self, driver: Any, parameters: Row, event: Row) -> int | None:
+        """Return the number of the event, None when nothing was changed and so nothing reported.
+
+        Args:
+            event: topic, type, time, campaign_id, job_id, data.
+        """
+        if not self._database.is_sqlite:
+            parameters = {**parameters, **{f"event_{name}": event[name] for name in event}}
+        row = self._change.run(driver, parameters)
+        if row is None:
+            return None
+        (number,) = row.values()
+        if self._database.is_sqlite:
+            add(self._database, driver, [{**event, "number": number}])
+        return int(number)
 
 
 def after(connection: Connection, topic: str, number: int, limit: int) -> list[dict[str, Any]]:

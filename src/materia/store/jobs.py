@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
-    Executable,
     and_,
     bindparam,
     delete,
@@ -21,7 +21,9 @@ from sqlalchemy import (
 )
 
 from materia.store import paging
-from materia.store.database import Database
+from materia.store.database import Database, driver_of
+from materia.store.events import Reported
+from materia.store.prepared import Prepared
 from materia.store.tables import answer_is_due, is_open, job_log, jobs
 
 Row = dict[str, Any]
@@ -70,56 +72,55 @@ FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUARA
 WAITING = (JobState.QUEUED, JobState.RETRYING)
 
 
-# Statements of the hot path are built once: SQLAlchemy needs five times as long to build one as to
-# run it.
+def _is_one_of(states: Sequence[str]) -> ColumnElement[bool]:
+    return or_(*(jobs.c.state == state for state in states))
 
 
 @lru_cache(maxsize=8)
-def _insert(database: Database) -> Executable:
+def _insert(database: Database) -> Prepared:
     # RETURNING tells what was inserted; the row count of an insert is not reliable everywhere.
-    return database.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
+    values: Row = {name: bindparam(name) for name in INSERTED}
+    statement = database.insert(jobs).values(values).on_conflict_do_nothing()
+    return Prepared(database, statement, returns=[jobs.c.id])
 
 
 @lru_cache(maxsize=8)
-def _insert_claimed(database: Database) -> Executable:
+def _insert_claimed(database: Database) -> Reported:
     now = database.now()
-    return (
-        database.insert(jobs)
-        .values(
-            {name: bindparam(name) for name in ADOPTED}
-            | {"claimed_at": now, "started_at": now, "lease_until": now + bindparam("lease_s")}
-        )
-        .on_conflict_do_nothing()
-        .returning(jobs.c.id)
-    )
+    values: dict[str, Any] = {name: bindparam(name) for name in ADOPTED}
+    values |= {"claimed_at": now, "started_at": now, "lease_until": now + bindparam("lease_s")}
+    statement = database.insert(jobs).values(values).on_conflict_do_nothing()
+    return Reported(database, statement, jobs.c.event_number)
 
 
 def add(database: Database, connection: Connection, rows: Sequence[Row]) -> list[Row]:
     """Insert job rows; one whose id or idempotency key exists is left out.
 
-    Args:
-        rows: All with the same keys.
-
     Returns:
         The rows that were inserted.
     """
-    return [row for row in rows if connection.execute(_insert(database), row).first()]
+    return [row for row in rows if _insert(database).run(driver_of(connection), row)]
 
 
-def add_claimed(database: Database, connection: Connection, row: Row, lease_s: float) -> bool:
-    """Insert a job that the caller runs at once; False when its id exists."""
-    parameters = {**row, "lease_s": lease_s}
-    return connection.execute(_insert_claimed(database), parameters).first() is not None
+def add_claimed(
+    database: Database, driver: Any, row: Row, lease_s: float, event: Row
+) -> int | None:
+    """Insert a job that the caller runs at once, with the event that reports it.
+
+    Returns:
+        The number of the event; None when the job's id exists.
+    """
+    return _insert_claimed(database).run(driver, {**row, "lease_s": lease_s}, event)
 
 
 @lru_cache(maxsize=8)
-def _claim(database: Database) -> Executable:
+def _claim(database: Database) -> Prepared:
     now = database.now()
-    return (
+    statement = (
         update(jobs)
         .where(
             jobs.c.id == bindparam("job_id"),
-            jobs.c.state.in_(WAITING),
+            _is_one_of(WAITING),
             or_(jobs.c.run_at.is_(None), jobs.c.run_at <= now),
         )
         .values(
@@ -133,8 +134,8 @@ def _claim(database: Database) -> Executable:
             run_at=None,
             **{name: bindparam(f"new_{name}") for name in CLAIMANT},
         )
-        .returning(*jobs.c)
     )
+    return Prepared(database, statement, returns=list(jobs.c))
 
 
 def claim(
@@ -147,8 +148,7 @@ def claim(
     """
     parameters = {f"new_{name}": value for name, value in claimant.items()}
     parameters |= {"job_id": job_id, "lease_s": lease_s}
-    row = connection.execute(_claim(database), parameters).mappings().first()
-    return dict(row) if row else None
+    return _claim(database).run(driver_of(connection), parameters)
 
 
 @lru_cache(maxsize=128)
@@ -159,21 +159,18 @@ def _settle(
     states: tuple[str, ...],
     final: bool,
     delayed: bool,
-    whole: bool,
-) -> Executable:
+) -> Prepared:
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
     if final:
         values["finished_at"] = database.now()
     if delayed:
         values["run_at"] = database.now() + bindparam("run_in_s")
-    return (
+    statement = (
         update(jobs)
-        .where(
-            jobs.c.state.in_(states), *(jobs.c[name] == bindparam(f"is_{name}") for name in guards)
-        )
+        .where(_is_one_of(states), *(jobs.c[name] == bindparam(f"is_{name}") for name in guards))
         .values(event_number=jobs.c.event_number + 1, lease_until=None, **values)
-        .returning(*(jobs.c if whole else (jobs.c.event_number,)))
     )
+    return Prepared(database, statement, returns=list(jobs.c))
 
 
 def settle(
@@ -185,7 +182,6 @@ def settle(
     token: int | None = None,
     states: Sequence[str] = (JobState.RUNNING,),
     run_in_s: float | None = None,
-    known: Row | None = None,
 ) -> Row | None:
     """Write a new state, guarded; None when somebody else was faster.
 
@@ -194,7 +190,6 @@ def settle(
         token: The fencing token that the writer holds.
         states: States from which the change is allowed.
         run_in_s: The next attempt may start so many seconds from now.
-        known: The row as the caller has it; it is returned with the changes instead of read anew.
     """
     guards = {"id": job_id} if token is None else {"id": job_id, "token": token}
     statement = _settle(
@@ -204,14 +199,47 @@ def settle(
         tuple(states),
         values["state"] in FINAL,
         run_in_s is not None,
-        known is None,
     )
     parameters = {f"new_{name}": value for name, value in values.items()}
     parameters |= {f"is_{name}": value for name, value in guards.items()}
     if run_in_s is not None:
         parameters["run_in_s"] = run_in_s
-    row = connection.execute(statement, parameters).mappings().first()
-    return {**(known or {}), **values, **row} if row else None
+    return statement.run(driver_of(connection), parameters)
+
+
+@lru_cache(maxsize=32)
+def _finish(database: Database, columns: tuple[str, ...]) -> Reported:
+    statement = (
+        update(jobs)
+        .where(
+            jobs.c.state == JobState.RUNNING,
+            jobs.c.id == bindparam("is_id"),
+            jobs.c.token == bindparam("is_token"),
+        )
+        .values(
+            event_number=jobs.c.event_number + 1,
+            lease_until=None,
+            finished_at=database.now(),
+            **{name: bindparam(f"new_{name}") for name in columns},
+        )
+    )
+    return Reported(database, statement, jobs.c.event_number)
+
+
+def finish(
+    database: Database, driver: Any, job_id: str, token: int, values: Row, event: Row
+) -> int | None:
+    """Make a job final under its claim's token, with the event that reports it.
+
+    Args:
+        values: Columns to set, a final ``state`` among them.
+
+    Returns:
+        The number of the event; None when the claim is lost.
+    """
+    parameters = {f"new_{name}": value for name, value in values.items()}
+    parameters |= {"is_id": job_id, "is_token": token}
+    return _finish(database, tuple(values)).run(driver, parameters, event)
 
 
 def renew(

@@ -97,6 +97,9 @@ def _configure_logging(loglevel: int | str | None = None, **_: Any) -> None:
     level = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
     log.configure(str(level or settings.current().log_level))
     logging.getLogger().addHandler(JobLog())
+    if logging.getLogger().level > logging.DEBUG:
+        # One line a job: the one of its end.
+        logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 
 
 @signals.celeryd_after_setup.connect

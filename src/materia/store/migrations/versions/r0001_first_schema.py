@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(length=255), nullable=True),
         sa.Column("data", document, nullable=False),
         sa.PrimaryKeyConstraint("topic", "number", name=op.f("pk_events")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_events_time"), "events", ["time"], unique=False)
     op.create_table(
