@@ -10,6 +10,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from materia.services import jobs
 from materia.settings import QUEUES
+from servers import wait_until
 from workers import Cluster
 
 
@@ -120,3 +121,25 @@ def test_a_revoked_job_is_cancelled_in_its_row(cluster: Cluster) -> None:
         second.get(timeout=30)
     assert first.get(timeout=30) == "sleep"
     assert cluster.wait(second.id)["state"] == "CANCELLED"
+
+
+def test_taken_messages_are_forgotten_when_their_jobs_have_ended(cluster: Cluster) -> None:
+    cluster.worker()
+    client = cluster.client()
+    answers = [client.send_task("tasks.simple_tasks.ping") for _ in range(20)]
+    assert {answer.get(timeout=30)["status"] for answer in answers} == {"pong"}
+    with cluster.redis.client() as redis:
+        wait_until(lambda: not redis.exists("unacked", "unacked_index"), "all are acknowledged")
+
+
+def test_connections_that_redis_closed_are_made_anew(cluster: Cluster) -> None:
+    cluster.worker()
+    client = cluster.client()
+    assert client.send_task("tasks.simple_tasks.ping").get(timeout=30)["status"] == "pong"
+    with cluster.redis.client() as redis:
+        redis.client_kill_filter(_type="normal", skipme=True)
+        redis.client_kill_filter(_type="pubsub", skipme=True)
+    again = cluster.client().send_task("tasks.simple_tasks.ping")
+    assert again.get(timeout=30)["status"] == "pong"
+    row = jobs.get(again.id)
+    assert (row["state"], row["attempt"]) == ("SUCCEEDED", 1)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from materia import settings
+from materia.services.submission import NewJob
+from materia.store import events as event_rows
+from materia.store import jobs as job_rows
 from materia.store import leases, migrate
 from materia.store.database import Database
 
@@ -31,6 +36,78 @@ def test_an_open_read_sees_what_is_committed_meanwhile(database_url: str) -> Non
         with database.write() as writer:
             leases.acquire(database, writer, "lead", "somebody", 60)
         assert leases.is_held(database, reader, "lead")
+    database.close()
+
+
+def claimed(job_id: str) -> dict[str, Any]:
+    new = NewJob("tasks.simple_tasks.ping", id=job_id)
+    claim = {"claimed_by": "boot", "worker": "w", "pid": 1, "attempt": 1, "token": 1}
+    return {**new.row(), **claim, "state": "RUNNING"}
+
+
+def event(job_id: str) -> dict[str, Any]:
+    named = {"topic": f"job:{job_id}", "type": "job_state_changed", "job_id": job_id}
+    return {**named, "time": 1e9, "campaign_id": None, "data": {"é": [1, None]}}
+
+
+def add(database: Database, job_id: str) -> int | None:
+    with database.alone() as driver:
+        return job_rows.add_claimed(database, driver, claimed(job_id), 30.0, event(job_id))
+
+
+def finish(database: Database, job_id: str, token: int = 1) -> int | None:
+    values = {"state": "SUCCEEDED", "result": {"x": 1.5}}
+    with database.alone() as driver:
+        return job_rows.finish(database, driver, job_id, token, values, event(job_id))
+
+
+def test_a_change_and_its_event_are_one(database_url: str) -> None:
+    database = Database(database_url)
+    assert add(database, "a") == 1
+    assert add(database, "a") is None
+    assert finish(database, "a", token=2) is None
+    assert finish(database, "a") == 2
+    assert finish(database, "a") is None
+    with database.read() as connection:
+        found = event_rows.after(connection, "job:a", 0, 10)
+        row = job_rows.get(connection, "a")
+    assert [(one["number"], one["data"]) for one in found] == [
+        (number, {"é": [1, None]}) for number in (1, 2)
+    ]
+    assert row is not None
+    assert (row["state"], row["result"], row["reply"]) == ("SUCCEEDED", {"x": 1.5}, False)
+    assert row["finished_at"] >= row["claimed_at"] > 0
+    database.close()
+
+
+def test_many_threads_change_jobs_at_the_same_time(database_url: str) -> None:
+    database = Database(database_url)
+
+    def work(worker: int) -> list[int | None]:
+        names = [f"{worker}-{number}" for number in range(50)]
+        return [
+            number for name in names for number in (add(database, name), finish(database, name))
+        ]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [set(numbers) for numbers in pool.map(work, range(8))] == [{1, 2}] * 8
+    with database.read() as connection:
+        assert event_rows.last_numbers(connection, ["job:7-49"]) == {"job:7-49": 2}
+        assert job_rows.counts(connection) == []
+    database.close()
+
+
+def test_an_error_amid_a_change_leaves_nothing_and_the_next_one_works(database_url: str) -> None:
+    database = Database(database_url)
+    add(database, "a")
+    with pytest.raises(ZeroDivisionError), database.alone():
+        raise ZeroDivisionError
+    with pytest.raises(TypeError), database.alone() as driver:
+        broken = {**event("b"), "data": {1j}}
+        job_rows.add_claimed(database, driver, claimed("b"), 30.0, broken)
+    with database.read() as connection:
+        assert job_rows.get(connection, "b") is None
+    assert finish(database, "a") == 2
     database.close()
 
 

@@ -25,7 +25,7 @@ from materia.services.submission import NewJob, submit
 from materia.services.work import unit_of_work
 from materia.store import campaigns as campaign_rows
 from materia.store import events as event_rows
-from materia.store.database import database
+from materia.store.database import database, driver_of
 from materia.store.tables import events as event_table
 from servers import RedisServer, wait_until
 from serving import BASE, Server, ThreadServer
@@ -145,7 +145,7 @@ def test_a_long_history_is_replayed_whole(server: Served, campaign_id: str) -> N
         for i in range(n)
     ]
     with database().write() as connection:
-        event_rows.add(connection, rows)
+        event_rows.add(database(), driver_of(connection), rows)
     last = first + n - 1
     with open_view(server, f"campaigns/{campaign_id}") as view:
         assert numbers_until(view, last) == list(range(1, last + 1))

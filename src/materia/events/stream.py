@@ -80,7 +80,8 @@ class _Speaker(threading.local):
         if hold:
             self.held = commands
             return
-        commands, self.held = [*self.held, *commands], []
+        # Held and new ones are mostly of one topic, and keep it alive with one command.
+        commands, self.held = list(dict.fromkeys([*self.held, *commands])), []
         line = self.line.connection
         try:
             if not line.is_connected:

@@ -131,7 +131,7 @@ class Database:
             driver = self._kept.connection(self.engine)
             try:
                 if self.is_sqlite:
-                    driver.execute("BEGIN IMMEDIATE")
+                    _begin_soon(driver)
                 yield driver
                 if self.is_sqlite:
                     driver.execute("COMMIT")
@@ -141,7 +141,8 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Give all connections back, of other threads only those that they do not use."""
+        self._kept.drop()
         self.engine.dispose()
 
 
@@ -196,7 +197,9 @@ class _Kept(threading.local):
             fairy = engine.raw_connection()
             self.driver = fairy.driver_connection
             fairy.detach()
-            if hasattr(self.driver, "autocommit"):
+            if engine.dialect.name == "sqlite":
+                self.driver.execute("PRAGMA busy_timeout = 0")
+            else:
                 self.driver.autocommit = True
         self.used_at = now
         return self.driver
@@ -223,6 +226,24 @@ def _ping_idle(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _
         dialect.do_ping(connection)
     except dialect.loaded_dbapi.Error as error:
         raise sql_errors.DisconnectionError(str(error)) from error
+
+
+def _begin_soon(driver: sqlite3.Connection) -> None:
+    """Begin a write; SQLite itself would look for the lock once a millisecond at most.
+
+    Another worker holds it for a tenth of that.
+    """
+    deadline, pause = time.monotonic() + BUSY_TIMEOUT_S, 1e-4
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.01)
 
 
 @contextmanager
