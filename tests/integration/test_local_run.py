@@ -101,7 +101,12 @@ def start(folder: Path) -> subprocess.Popen[str]:
     (folder / "local.yaml").write_text(YAML)
     command = [*MATERIA, "run", "local.yaml", "--workers", "2", "--output", "out"]
     return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
     )
 
 
@@ -157,6 +162,37 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(
     assert saved(tmp_path / "out") == reference
     assert (tmp_path / "out" / "report.html").exists()
     assert "Pareto front" in done.stdout
+
+
+@pytest.mark.parametrize("reaches_the_group", [False, True])
+def test_sigterm_ends_a_run_quietly_and_it_can_go_on(
+    tmp_path: Path, reference: dict[str, Any], *, reaches_the_group: bool
+) -> None:
+    process = start(tmp_path)
+    wait_for_evaluations(tmp_path, 3, process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    if reaches_the_group:
+        os.killpg(process.pid, signal.SIGTERM)
+    else:
+        process.terminate()
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "the same command goes on" in output
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    assert {c["state"] for c in saved(tmp_path / "out")["candidates"]} <= {"told", "proposed"}
+    LocalRun(recipe(), tmp_path / "out").run()
+    assert saved(tmp_path / "out") == reference
+
+
+def test_an_evaluating_process_whose_parent_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for_evaluations(tmp_path, 3, process)
+    process.kill()
+    # The output ends when the last process that could write to it has.
+    output, _ = process.communicate(timeout=30)
+    assert "Traceback" not in output
 
 
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:

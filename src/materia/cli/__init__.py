@@ -65,7 +65,10 @@ class LazyGroup(TyperGroup):
         if name not in COMMANDS:
             near = get_close_matches(name, COMMANDS, n=1)
             ctx.fail(f"no such command '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
-        return name, load(name), args[1:]
+
+        from materia.cli.connection import with_local
+
+        return name, load(name), with_local(args[1:])
 
 
 def load(name: str) -> Any:

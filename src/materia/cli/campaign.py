@@ -40,7 +40,7 @@ def list_campaigns(
     console = tables.stdout()
     if not page["items"]:
         which = f"no campaign is {state}" if state else "there is no campaign yet"
-        console.print(f"{which}; `materia run FILE --server local` starts one", soft_wrap=True)
+        console.print(f"{which}; `materia run FILE --server` starts one", soft_wrap=True)
         return
     rows = [
         (

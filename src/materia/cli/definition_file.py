@@ -7,7 +7,9 @@ from pathlib import Path
 
 import typer
 
-from materia.settings import current
+from materia.errors import DataError
+from materia.mdl.files import read_file
+from materia.stack.environment import read_settings
 
 
 @dataclass(frozen=True)
@@ -15,19 +17,22 @@ class DefinitionFile:
     """Text of a definition and the folders that it may name files in.
 
     On one's own machine the folder of the definition is always allowed.
+
+    Attributes:
+        data_dir: As of the settings, where it was given on the command line.
     """
 
     path: Path
     content: bytes
+    data_dir: Path | None = None
 
     @classmethod
-    def read(cls, path: Path) -> DefinitionFile:
+    def read(cls, path: Path, data_dir: Path | None = None) -> DefinitionFile:
         """Return the file; a file that cannot be read is a usage error."""
         try:
-            return cls(path, path.read_bytes())
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise typer.BadParameter(f"cannot read '{path}': {reason}") from None
+            return cls(path, read_file(path), data_dir)
+        except DataError as error:
+            raise typer.BadParameter(str(error)) from None
 
     @property
     def base_dir(self) -> Path:
@@ -37,4 +42,4 @@ class DefinitionFile:
     @property
     def data_roots(self) -> tuple[Path, ...]:
         """Folders below which files may be read."""
-        return (self.base_dir, *current().allowed_roots)
+        return (self.base_dir, *read_settings(data_dir=self.data_dir).allowed_roots)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from materia.cli.connection import DataDir
 from materia.cli.definition_file import DefinitionFile
 
 if TYPE_CHECKING:
@@ -15,6 +19,13 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells use it."""
+
+TERMINATED = 143
+"""Exit status after SIGTERM."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; a run ends as after Ctrl-C."""
 
 
 def run(
@@ -32,14 +43,17 @@ def run(
     ] = False,
     server: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="run on a server instead; 'local' is the stack here"),
+        typer.Option(
+            metavar="[URL]", help="run on a server instead; without URL on the stack here"
+        ),
     ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Run a campaign in this process, without any server.
 
     Stopped with Ctrl-C or killed, the same command goes on where it was.
     """
-    source = DefinitionFile.read(file)
+    source = DefinitionFile.read(file, data_dir)
     if server is not None:
         from materia.cli.watch import run_on_server
 
@@ -64,15 +78,29 @@ def _run_here(source: DefinitionFile, output: Path | None, workers: int, *, rest
     recipe = Recipe(definition, source.data_roots, source.base_dir)
     campaign = local_run.LocalRun(recipe, folder, workers=workers, restart=restart)
     try:
-        with RunDisplay(console, definition) as display:
+        with _sigterm_raised(), RunDisplay(console, definition) as display:
             finished = campaign.run(display.show)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         console.print(f"\nstopped; the same command goes on from {folder}", markup=False)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED) from None
     written = local_run.write_report(finished, folder)
     show_results(console, finished, written, folder)
     if reason := _nothing_evaluated(finished):
         raise EvaluationError(f"no candidate could be evaluated: {reason}")
+
+
+@contextmanager
+def _sigterm_raised() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated`, so that the evaluating processes are ended too."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _nothing_evaluated(finished: Finished) -> str | None:

@@ -109,13 +109,13 @@ def run_on_server(source: DefinitionFile, server: str = LOCAL, output: Path | No
     """Start the campaign of a file on a server, follow it to its end and fetch its results.
 
     Args:
-        server: Address, or ``local`` for the stack on the data folder of the settings.
+        server: Address, or ``local`` for the stack on the data folder.
         output: Folder of the results; ``runs/<name>-<id>`` if None.
     """
     from rich.console import Console
 
     console = Console(highlight=False)
-    with connect(server) as client:
+    with connect(server, source.data_dir) as client:
         started = client.run(source.content.decode(errors="replace"))
         console.print(f"campaign {started['campaign_id']} on {client.url}", soft_wrap=True)
         campaign = follow(client, started["campaign_id"], console)

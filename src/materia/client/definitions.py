@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from materia.errors import DataError, DefinitionError
+from materia.errors import DefinitionError
 
 Source = str | Path | Mapping[str, Any]
 
@@ -29,10 +29,10 @@ def body(definition: Source) -> tuple[bytes, str]:
     if isinstance(definition, str) and _is_path(definition):
         definition = Path(definition)
     if isinstance(definition, Path):
-        try:
-            return definition.read_bytes(), "application/yaml"
-        except OSError as error:
-            raise DataError(f"cannot read '{definition}': {error.strerror}") from error
+        # Loaded here: a client that sends no file needs no rules of definitions.
+        from materia.mdl.files import read_file
+
+        return read_file(definition), "application/yaml"
     return definition.encode(), "application/yaml"
 
 

@@ -75,7 +75,7 @@ def _decoded(source: str | bytes, findings: Findings) -> str | None:
     if len(source) > MAX_BYTES:
         findings.error(
             (),
-            f"the definition has {len(source)} bytes; at most {MAX_BYTES} are allowed",
+            f"the definition is larger than {MAX_BYTES} bytes",
             "keep measured tables in a file of their own (candidates, or evaluator type table)",
         )
         return None

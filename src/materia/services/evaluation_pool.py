@@ -10,13 +10,14 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -25,6 +26,8 @@ from materia.evaluators import Evaluation, Evaluator, build
 from materia.mdl.definition import Definition
 
 BEGUN = "begun"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -196,25 +199,39 @@ class _Member:
 def _work(recipe: Recipe, connection: Connection) -> None:
     # Ctrl-C reaches the whole group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # So may SIGTERM; ignored by a function, because programs started from here would inherit less.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     # One process per core is busy already; and outcomes must not depend on the number of threads.
     threadpool_limits(1)
+    # The parent may be gone: it asks again for what it has no answer to when it is run again.
+    with suppress(EOFError, ConnectionError):
+        _serve(recipe, connection)
+
+
+def _serve(recipe: Recipe, connection: Connection) -> None:
+    """Answer requests until the other end is closed; then raise what that raises."""
     evaluator: Evaluator | None = None
     while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
-        try:
-            evaluator = evaluator or recipe.build()
-            connection.send(BEGUN)
-            answer: Answer | MateriaError = _answer(evaluator, request)
-        except MateriaError as error:
-            answer = error
-        except Exception as error:  # noqa: BLE001 - the parent reports it, whatever it is
-            answer = MateriaError(
-                f"the evaluator broke at {dict(request.params)}: {type(error).__name__}: {error}"
-            )
-        connection.send(answer)
+        request = connection.recv()
+        if evaluator is None:
+            built = _result_or_error(request, recipe.build)
+            if isinstance(built, MateriaError):
+                connection.send(built)
+                continue
+            evaluator = built
+        connection.send(BEGUN)
+        connection.send(_result_or_error(request, partial(_answer, evaluator, request)))
+
+
+def _result_or_error(request: Request, act: Callable[[], T]) -> T | MateriaError:
+    try:
+        return act()
+    except MateriaError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - the parent reports it, whatever it is
+        return MateriaError(
+            f"the evaluator broke at {dict(request.params)}: {type(error).__name__}: {error}"
+        )
 
 
 def _answer(evaluator: Evaluator, request: Request) -> Answer:

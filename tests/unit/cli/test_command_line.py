@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from materia import cli
+from materia.cli.connection import with_local
 from materia.errors import DataError, DefinitionError, InfeasibleError
+from materia.mdl.yaml import MAX_BYTES
 from materia.version import __version__
 
 GOOD = (Path(__file__).parents[3] / "examples" / "branin.yaml").read_text()
@@ -64,6 +67,77 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
         done = materia(command, "nothing.yaml", cwd=tmp_path)
         assert done.returncode == cli.USAGE
         assert "nothing.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_what_is_no_regular_file_is_refused_unread(tmp_path: Path, command: str) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    for name, kind in (("pipe.yaml", "pipe"), ("folder.yaml", "folder"), ("/dev/zero", "device")):
+        done = materia(command, name, cwd=tmp_path)
+        said = " ".join(done.stderr.replace("│", " ").split())
+        assert done.returncode == cli.USAGE
+        assert f"it is a {kind}, not a regular file" in said
+        assert "save the definition as a file" in said
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_file_too_large_for_a_definition_is_refused_with_the_limit(
+    tmp_path: Path, command: str
+) -> None:
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(2**40)  # sparse: reading it all would take more memory than there is
+    done = materia(command, "large.yaml", cwd=tmp_path)
+    assert done.returncode == cli.INVALID
+    assert f"larger than {MAX_BYTES} bytes" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("run a.yaml --server", "run a.yaml --server local"),
+        ("run a.yaml --server --workers 2", "run a.yaml --server local --workers 2"),
+        ("run --server here.yaml", "run --server local here.yaml"),
+        ("run a.yaml --server http://lab:1", "run a.yaml --server http://lab:1"),
+        ("run a.yaml --server local", "run a.yaml --server local"),
+        ("run a.yaml --server=http://lab:1", "run a.yaml --server=http://lab:1"),
+        ("run -- --server", "run -- --server"),
+        ("run --server -- a.yaml", "run --server local -- a.yaml"),
+        ("job list --server --json", "job list --server local --json"),
+    ],
+)
+def test_a_server_without_an_address_is_the_local_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, meant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.yaml").write_text(GOOD)
+    assert with_local(given.split()) == meant.split()
+
+
+@pytest.mark.parametrize("options", [["--server"], ["--server", "local"]])
+def test_a_run_on_the_local_stack_looks_in_the_data_folder(
+    tmp_path: Path, options: list[str]
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    done = materia("run", "good.yaml", *options, "--data-dir", "lab", cwd=tmp_path)
+    assert done.returncode == cli.FAILED
+    assert f"no stack runs on {tmp_path / 'lab'}" in done.stderr
+    assert "materia-data" in materia("run", "good.yaml", *options, cwd=tmp_path).stderr
+
+
+def test_a_local_run_may_read_files_of_the_data_folder(tmp_path: Path) -> None:
+    files = tmp_path / "lab" / "files"
+    files.mkdir(parents=True)
+    (files / "rows.csv").write_text("a,f\n0.1,1\n0.2,2\n")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "rows.yaml").write_text(
+        "name: rows\nparameters: [{name: a, type: continuous, bounds: [0, 1]}]\n"
+        "objectives: [{name: f}]\noptimizer: {budget: 2}\n"
+        f"evaluator: {{type: table, options: {{file: {files / 'rows.csv'}}}}}\n"
+    )
+    assert materia("run", "own/rows.yaml", cwd=tmp_path).returncode == cli.INVALID
+    done = materia("run", "own/rows.yaml", "--data-dir", "lab", cwd=tmp_path)
+    assert done.returncode == cli.OK, done.stderr
 
 
 def test_validate_tells_good_from_bad_by_its_exit_code(tmp_path: Path) -> None:
