@@ -13,11 +13,12 @@ import httpx
 import pytest
 import yaml
 
-from materia import errors
+from materia import errors, settings
 from materia.api.app import create_app
 from materia.client import AsyncClient, Client
 from materia.client.nouns import Campaigns
 from materia.client.problems import BY_CODE
+from materia.client.steps import Open, Operation
 from materia.client.wire import Wire
 from materia.services import campaigns, jobs
 from materia.services.submission import NewJob, submit
@@ -120,6 +121,35 @@ def test_a_key_is_sent_and_a_wrong_one_is_refused() -> None:
         wrong.campaigns.get("x")
     with Client("http://test", key, transport=transport) as client:
         assert client._wire._http.get("/nothing").status_code == 404
+
+
+def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "a-key-of-thirty-two-characters-0"
+    transport = InProcess(create_app(Settings(api_key=key)), raises=True)
+    monkeypatch.setenv("MATERIA_API_KEY", key)
+    settings.current.cache_clear()
+    with Client("http://test", transport=transport) as client:
+        assert client._wire._http.get("/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_a_missing_and_a_wrong_key_name_the_variable_to_set(
+    backends: dict[str, str], tmp_path: Path, key: str | None
+) -> None:
+    with Server(tmp_path, backends, MATERIA_API_KEY="a-key-of-thirty-two-characters-0") as server:
+        with Client(server.url, key) as client:
+            with pytest.raises(errors.AccessError) as refused:
+                client.campaigns.list()
+            with pytest.raises(errors.AccessError) as unseen:
+                list(client._wire.stream(iter_open()))
+        for error in (refused.value, unseen.value):
+            assert "export MATERIA_API_KEY=" in str(error.hint)
+            assert "Client(url, key)" in str(error.hint)
+
+
+def iter_open() -> Operation:
+    """Open a live view without asking for anything before."""
+    yield Open("/ws/campaigns/any")
 
 
 def test_all_pages_of_a_list_are_read(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,10 @@ from materia import cli
 from materia.errors import DefinitionError, NotFoundError
 from materia.services import campaigns, jobs
 from materia.services.submission import NewJob, submit
-from serving import ThreadServer
+from serving import Server, ThreadServer
 from workers import Cluster
 
+MATERIA = [sys.executable, "-c", "from materia.cli import main; main()"]
 PING = "tasks.simple_tasks.ping"
 DEFINITION: dict[str, Any] = {
     "name": "followed",
@@ -148,6 +150,23 @@ def test_a_submitted_job_can_be_waited_for_and_its_log_followed(
     assert jobs.get(job_id)["state"] == "SUCCEEDED"
     assert len(shown.splitlines()) >= 1
     assert shown == printed("job", "log", job_id)
+
+
+def test_a_refused_key_names_the_variable_to_set(
+    backends: dict[str, str], tmp_path: Path, file: Path
+) -> None:
+    with Server(tmp_path, backends, MATERIA_API_KEY="a-key-of-thirty-two-characters-0") as server:
+        for command in (("job", "list"), ("campaign", "list"), ("run", str(file))):
+            done = subprocess.run(
+                [*MATERIA, *command, "--server", server.url],
+                env=backends,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == cli.FAILED
+            assert "asks for its key" in done.stderr
+            assert "export MATERIA_API_KEY=" in done.stderr
 
 
 @pytest.mark.parametrize(

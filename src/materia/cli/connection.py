@@ -54,14 +54,12 @@ def connect(server: str | None = None, data_dir: Path | None = None) -> Client:
 
     if server is None or server == LOCAL:
         return Client.local(data_dir)
-    key = settings.current().api_key
-    if key is not None:
-        return Client(server, key.get_secret_value())
     try:
         url, known = local.find(data_dir)
     except NotFoundError:
         return Client(server)
-    return Client(server, known if url == server.rstrip("/") else None)
+    is_its_own = settings.current().api_key is None and url == server.rstrip("/")
+    return Client(server, known if is_its_own else None)
 
 
 def print_json(content: Any) -> None:

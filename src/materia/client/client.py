@@ -8,12 +8,18 @@ from typing import Any, Self
 
 import httpx
 
+from materia import settings
 from materia.client import definitions, local
 from materia.client.nouns import Campaigns, Jobs, Run
 from materia.client.steps import got
 from materia.client.wire import Address, AsyncWire, Wire
 
 TIMEOUT_S = 30.0
+
+
+def _own_key() -> str | None:
+    key = settings.current().api_key
+    return key.get_secret_value() if key is not None else None
 
 
 class _Operations:
@@ -38,7 +44,7 @@ class Client(_Operations):
 
     Args:
         url: scheme://host:port
-        key: Of the server, if it asks for one.
+        key: Of the server, if it asks for one; MATERIA_API_KEY if None.
         timeout_s: Longest silence during a request.
         transport: Of httpx, such as one that serves an application in the same process.
     """
@@ -52,7 +58,7 @@ class Client(_Operations):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._wire = Wire(Address(url, key), timeout_s, transport)
+        self._wire = Wire(Address(url, key or _own_key()), timeout_s, transport)
         super().__init__(self._wire.run, self._wire.stream)
 
     @classmethod
@@ -88,7 +94,7 @@ class AsyncClient(_Operations):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._wire = AsyncWire(Address(url, key), timeout_s, transport)
+        self._wire = AsyncWire(Address(url, key or _own_key()), timeout_s, transport)
         super().__init__(self._wire.run, self._wire.stream)
 
     @classmethod

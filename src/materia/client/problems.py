@@ -7,9 +7,11 @@ from typing import Any
 from materia import errors
 from materia.errors import DefinitionError, MateriaError, TransientError
 
+UNAUTHORIZED = 401
+
 # What has no code of the tree, such as the answer of a proxy in between.
 BY_STATUS: dict[int, type[MateriaError]] = {
-    401: errors.AccessError,
+    UNAUTHORIZED: errors.AccessError,
     403: errors.AccessError,
     404: errors.NotFoundError,
     409: errors.ConflictError,
@@ -33,6 +35,12 @@ def _tree(kind: type[MateriaError]) -> dict[str, type[MateriaError]]:
 
 BY_CODE = _tree(MateriaError)
 
+NO_KEY = (
+    "give the key of the server: `export MATERIA_API_KEY=…` in the shell (or a line of `.env`), or"
+    " Client(url, key) in Python; `materia status --json` prints the key of a stack of `materia up`"
+)
+"""What to do about an answer 401, whoever it came from."""
+
 
 def error_of(status: int, problem: Any) -> MateriaError:
     """Return the error that a refusal stands for.
@@ -44,7 +52,7 @@ def error_of(status: int, problem: Any) -> MateriaError:
         problem = {}
     kind = BY_CODE.get(problem.get("code", "")) or BY_STATUS.get(status, MateriaError)
     message = str(problem.get("detail") or f"the server answered with status {status}")
-    error = rebuilt(kind, message, problem.get("hint"))
+    error = rebuilt(kind, message, NO_KEY if status == UNAUTHORIZED else problem.get("hint"))
     if isinstance(error, DefinitionError):
         error.path = problem.get("path")
         error.line = problem.get("line")
