@@ -65,7 +65,7 @@ def show(
 ) -> None:
     """Show one campaign and its Pareto front."""
     from materia.cli import tables
-    from materia.cli.run_display import front_table
+    from materia.cli.front import front_table
     from materia.mdl import Definition
 
     with connect(server, data_dir) as client:
@@ -93,7 +93,8 @@ def show(
     tables.details(console, lines)
     if front:
         console.print()
-        console.print(front_table(Definition.model_validate(found["definition"]), front))
+        definition = Definition.model_validate(found["definition"])
+        console.print(front_table(definition, front, console))
 
 
 @app.command()

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from materia import report
+from materia.cli.front import MAX_ROWS, front_table
 from materia.mdl.definition import Definition
 from materia.report.content import number
 
 if TYPE_CHECKING:
     from materia.services import local_run
-
-MAX_ROWS = 20
 
 
 class RunDisplay:
@@ -93,41 +91,13 @@ def show_results(
         console.print(f"{failed} evaluations failed; results.csv says why", style="yellow")
     front = campaign.pareto_front()
     if front:
-        console.print(front_table(campaign.definition, front))
+        console.print(front_table(campaign.definition, front, console))
         if len(front) > MAX_ROWS:
             console.print(f"… and {len(front) - MAX_ROWS} more in results.csv")
     for name, path in written.items():
         console.print(f"{name.replace('_', ' '):22}{path}", markup=False, soft_wrap=True)
     if not report.has_figures():
         console.print("figures need matplotlib: pip install 'materia[report]'", markup=False)
-
-
-def front_table(definition: Definition, front: list[dict[str, Any]]) -> Table:
-    """Return the front, or its spread, as a table."""
-    title = "Pareto front" if len(definition.objectives) > 1 else "Best"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("id")
-    arrows = {"maximize": " ↑", "minimize": " ↓"}
-    for objective in definition.objectives:
-        arrow = " →" if objective.target is not None else arrows[objective.direction]
-        unit = f"\n{objective.unit}" if objective.unit else ""
-        heading = Text(f"{objective.name}{arrow}{unit}")
-        table.add_column(heading, justify="right", no_wrap=True, style="bold")
-    names = list(front[0]["params"])
-    for name in names:
-        table.add_column(Text(name), justify="right", overflow="fold")
-    for point in _spread(front, MAX_ROWS):
-        outcomes = [number(point["outcomes"][o.name]) for o in definition.objectives]
-        params = [number(point["params"][name]) for name in names]
-        table.add_row(*(Text(cell) for cell in (point["id"], *outcomes, *params)))
-    return table
-
-
-def _spread(front: list[dict[str, Any]], n: int) -> list[dict[str, Any]]:
-    """Return at most n points, evenly spread over the front, both ends among them."""
-    if len(front) <= n:
-        return front
-    return [front[round(i * (len(front) - 1) / (n - 1))] for i in range(n)]
 
 
 def _with_unit(name: str, value: float, unit: str | None) -> str:

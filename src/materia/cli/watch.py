@@ -131,7 +131,7 @@ def show_end(
     Raises:
         MateriaError: The campaign failed.
     """
-    from materia.cli.run_display import MAX_ROWS, front_table
+    from materia.cli.front import MAX_ROWS, front_table
     from materia.client.problems import of_job
     from materia.mdl import Definition
 
@@ -142,7 +142,8 @@ def show_end(
         console.print(f"{campaign['evaluations_failed']} evaluations failed", style="yellow")
     front = client.campaigns.pareto(campaign["id"])
     if front:
-        console.print(front_table(Definition.model_validate(campaign["definition"]), front))
+        definition = Definition.model_validate(campaign["definition"])
+        console.print(front_table(definition, front, console))
     if len(front) > MAX_ROWS:
         console.print(f"… and {len(front) - MAX_ROWS} more")
     if folder is not None:

@@ -144,13 +144,15 @@ class Content:
         )
 
 
-def number(value: Any) -> str:
-    """Return a number as people read it, to five digits; anything else as text."""
+def number(value: Any, digits: int = 5) -> str:
+    """Return a number as people read it, to so many digits; anything else as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
         return str(int(value))
-    return f"{value:.5g}" if math.isfinite(value) else "–"
+    if 10**digits <= abs(value) < 1e5:
+        return f"{value:.0f}"  # shorter than with an exponent
+    return f"{value:.{digits}g}" if math.isfinite(value) else "–"
 
 
 def _outcomes(candidate: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
