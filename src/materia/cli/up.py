@@ -27,7 +27,8 @@ def up(
         typer.Option(min=0, max=65535, help="port of the API, 0 for any [default: 8000]"),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="address that the API listens on [default: 127.0.0.1]")
+        str | None,
+        typer.Option(help="address that the API listens on, 0.0.0.0 for all [default: 127.0.0.1]"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="jobs that run at a time")] = 4,
     open_browser: Annotated[
@@ -40,7 +41,7 @@ def up(
         data_dir=data_dir, api_host=host, api_port=any_port() if port == 0 else port
     )
     to_open = [open_browser]
-    with Display(Console()) as display:
+    with Display(Console(), has_own_key=settings.api_key is not None) as display:
 
         def show(decided: Settings, supervisor: Supervisor) -> None:
             display.update(decided, supervisor)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from materia.settings import Settings
 from materia.stack.child import ProcessState
-from materia.stack.environment import api_url
+from materia.stack.environment import api_url, outside_url
 from materia.stack.supervisor import Supervised, Supervisor
 
 COLOURS = {
@@ -26,10 +26,15 @@ SHOWN_LINES = 5
 
 
 class Display:
-    """Follows a stack on a console; a context manager."""
+    """Follows a stack on a console; a context manager.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        has_own_key: Whether the operator chose the key of the API.
+    """
+
+    def __init__(self, console: Console, *, has_own_key: bool = False) -> None:
         self._console = console
+        self._has_own_key = has_own_key
         self._live: Live | None = None
         self._shown: dict[str, ProcessState] = {}
         self._announced = False
@@ -58,9 +63,10 @@ class Display:
         for process in supervisor.processes.values():
             self._print_change(process)
         if self._live:
-            self._live.update(_table(settings, supervisor), refresh=True)
+            where = _where(settings, has_own_key=self._has_own_key)
+            self._live.update(_table(supervisor, where), refresh=True)
         elif supervisor.is_ready and not self._announced:
-            self._console.print(_where(settings), highlight=False)
+            self._console.print(_where(settings, has_own_key=self._has_own_key), highlight=False)
         self._announced = self._announced or supervisor.is_ready
 
     def _print_change(self, process: Supervised) -> None:
@@ -83,7 +89,7 @@ class Display:
             self._console.print(f"  [dim]{escape(line)}[/]", highlight=False)
 
 
-def _table(settings: Settings, supervisor: Supervisor) -> RenderableType:
+def _table(supervisor: Supervisor, where: str) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for column in ("process", "state", "pid", "restarts"):
         table.add_column(column)
@@ -93,13 +99,32 @@ def _table(settings: Settings, supervisor: Supervisor) -> RenderableType:
         colour = COLOURS.get(process.state, "dim")
         restarts = str(process.restarts or "")
         table.add_row(name, f"[{colour}]{process.state}[/]", str(process.pid or ""), restarts)
-    return Group(table, Text.from_markup(_where(settings))) if supervisor.is_ready else table
+    return Group(table, Text.from_markup(where)) if supervisor.is_ready else table
 
 
-def _where(settings: Settings) -> str:
+def _where(settings: Settings, *, has_own_key: bool) -> str:
     return (
         f"\nMatCraft is ready at [bold]{api_url(settings)}[/], documentation at /docs\n"
+        f"{_exposure(settings, has_own_key=has_own_key)}"
         f"data, key and logs are in {escape(str(settings.data_dir))};"
         " `materia status` shows them\n"
         "Ctrl-C stops everything"
+    )
+
+
+def _exposure(settings: Settings, *, has_own_key: bool) -> str:
+    """Return where others find the API and what that means; nothing when they cannot."""
+    url = outside_url(settings)
+    if url is None:
+        return ""
+    where = "" if url == api_url(settings) else f"other machines find it at [bold]{url}[/]\n"
+    advice = (
+        "keep MATERIA_API_KEY secret"
+        if has_own_key
+        else "MATERIA_API_KEY is not set, so the key made for this folder is in force;"
+        " set it to a key of your own: export MATERIA_API_KEY=…"
+    )
+    return (
+        f"{where}[yellow]warning: it is reachable from the network, unencrypted;"
+        f" whoever has the key can use it. {advice}[/]\n"
     )

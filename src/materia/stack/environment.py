@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from materia.errors import MateriaError
 from materia.settings import Settings
+from materia.stack.exposure import is_exposed, outside_host
 from materia.stack.orphans import MARK
 
 THREAD_CAPS = (
@@ -84,9 +85,18 @@ def reachable(host: str) -> str:
 
 
 def api_url(settings: Settings) -> str:
-    """Return scheme, host and port of the API, without a path."""
-    host = reachable(settings.api_host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
+    """Return scheme, host and port of the API, without a path, for this machine."""
+    return _url(reachable(settings.api_host), settings.api_port)
+
+
+def outside_url(settings: Settings) -> str | None:
+    """Return where other machines find the API; None when they cannot."""
+    host = settings.api_host
+    return _url(outside_host(host), settings.api_port) if is_exposed(host) else None
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def dashboard_url(settings: Settings) -> str:
