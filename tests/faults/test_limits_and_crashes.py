@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +138,26 @@ def test_children_end_with_their_worker(cluster: Cluster) -> None:
     assert len(children) == 2
     os.kill(worker.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_running, children)), "the children are gone", 20)
+
+
+def test_a_child_whose_worker_died_before_it_began_ends_too(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    code = f"""
+import os, time
+from materia.tasks import process
+if os.fork():
+    os._exit(0)
+while os.getppid() == process._parent:
+    time.sleep(0.01)
+process.die_with_parent()
+open({str(done)!r}, "w").close()
+"""
+    program = subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, timeout=60
+    )
+    # The pipe of the output is closed when the orphan, too, has ended.
+    assert program.stdout == b""
+    assert not done.exists()
 
 
 def test_plain_messages_that_died_with_their_worker_are_taken_by_another(

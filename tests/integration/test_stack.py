@@ -198,7 +198,8 @@ def test_a_stopped_stack_leaves_nothing_and_goes_on_where_it_was(tmp_path: Path)
     before = stack.state()
     pids = stack.pids().values()
     escaped = subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: stack.stack_id()})
-    assert escaped.pid in stack.left()
+    # The kernel shows the environment of a new program a moment after it runs.
+    wait_until(lambda: escaped.pid in stack.left(), "the process is seen")
     stack.signal(signal.SIGTERM)
     assert stack.stop() == 0, stack.output()
     assert escaped.wait() == -signal.SIGKILL

@@ -17,8 +17,9 @@ PR_SET_PDEATHSIG = 1
 
 logger = log.logger(__name__)
 
-# Made once before the pool forks, so that parent and children agree on it.
+# Made once before the pool forks, so that parent and children agree on them.
 _boot = uuid.uuid4().hex
+_parent = os.getpid()
 _keeper: Keeper | None = None
 _pool: Any = None
 
@@ -52,13 +53,13 @@ def living_children() -> set[int]:
 
 def die_with_parent() -> None:
     """Make this child end when its parent is gone, however that died."""
-    parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        # It may have died before this line, and then sends nothing any more.
+        if os.getppid() != _parent:
             os._exit(1)
         return
-    threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_without, args=(_parent,), daemon=True).start()
 
 
 def _exit_without(parent: int) -> None:
