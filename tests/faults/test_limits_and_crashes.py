@@ -145,9 +145,10 @@ def test_a_child_whose_worker_died_before_it_began_ends_too(tmp_path: Path) -> N
     code = f"""
 import os, time
 from materia.tasks import process
+parent = os.getpid()
 if os.fork():
     os._exit(0)
-while os.getppid() == process._parent:
+while os.getppid() == parent:
     time.sleep(0.01)
 process.die_with_parent()
 open({str(done)!r}, "w").close()
