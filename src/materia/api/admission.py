@@ -5,7 +5,9 @@ Plain ASGI, outside of the application, so that no route can forget it.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from materia.api.problems import CODES, Refusal, problem
 
 MAX_BODY = 2**20
+# So much of a refused body is taken from the client, so that it stays to read the refusal.
+MAX_DROPPED = 2**28
+DROP_TIMEOUT_S = 5.0
 SUBPROTOCOL = "materia.bearer."
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
@@ -39,11 +44,12 @@ class Admission:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if scope["type"] == "http":
+            body = Body(headers, receive, send)
+            receive, send = body.receive, body.send
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await refuse(refusal, scope, receive, send)
-        elif scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
-            await self._app(scope, _bounded(receive), send)
         else:
             await self._app(scope, receive, send)
 
@@ -96,19 +102,46 @@ def _is_foreign(scope: Scope, headers: Headers) -> bool:
     return urlsplit(origin).netloc != headers.get("host")
 
 
-def _bounded(receive: Receive) -> Receive:
-    """Stop reading at the limit, whatever length the request announced."""
-    size = 0
+class Body:
+    """The body of one request: read up to the limit, whatever length the request announced.
 
-    async def bounded() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > MAX_BODY:
+    What is left of it when the answer is sent is read and dropped before the answer ends: a
+    connection that is closed with unread bytes is reset, and the reset may overtake the answer.
+    """
+
+    def __init__(self, headers: Headers, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._size = 0
+        is_announced = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        # A client that waits to be asked for its body has sent nothing that could be left.
+        self._is_left = is_announced and headers.get("expect", "").lower() != "100-continue"
+
+    async def receive(self) -> Message:
+        """Return the next part; `Refusal` beyond the limit."""
+        message = await self._receive()
+        self._is_left = bool(message.get("more_body", False))
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_BODY:
             raise Refusal(413, TOO_LARGE)
         return message
 
-    return bounded
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer; the last one when nothing is left of the request."""
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if is_last and self._is_left:
+            await self._send({**message, "more_body": True})
+            await self._drop()
+            message = {"type": "http.response.body"}
+        await self._send(message)
+
+    async def _drop(self) -> None:
+        dropped = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DROP_TIMEOUT_S):
+                while self._is_left and dropped < MAX_DROPPED:
+                    message = await self._receive()
+                    self._is_left = bool(message.get("more_body", False))
+                    dropped += len(message.get("body", b""))
 
 
 async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

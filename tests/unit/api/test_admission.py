@@ -78,11 +78,14 @@ def test_a_foreign_page_may_not_write() -> None:
     assert own.status_code == 415
 
 
-def test_a_body_that_is_announced_as_too_large_is_not_read() -> None:
+@pytest.mark.parametrize("expect", [b"", b"100-continue"])
+def test_a_body_that_is_announced_as_too_large_is_refused_before_it_is_read(expect: bytes) -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
-        raise AssertionError("the body was read")
+        assert expect == b"", "a client that waits to be asked was asked"
+        assert sent[1]["body"], "the body was read before it was refused"
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -91,10 +94,11 @@ def test_a_body_that_is_announced_as_too_large_is_not_read() -> None:
         "type": "http",
         "method": "POST",
         "path": f"{BASE}/campaigns/run",
-        "headers": [(b"content-length", str(MAX_BODY + 1).encode())],
+        "headers": [(b"content-length", str(MAX_BODY + 1).encode()), (b"expect", expect)],
     }
     asyncio.run(create_app()(scope, receive, send))
     assert sent[0]["status"] == 413
+    assert not sent[-1].get("more_body")
 
 
 @pytest.mark.parametrize("path", ["/campaigns/run", "/campaigns/validate", "/jobs"])
