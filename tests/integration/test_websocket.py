@@ -303,6 +303,7 @@ def test_a_view_of_nothing_is_closed_with_the_reason(server: Served, campaign_id
         ("jobs/%00", live.UNKNOWN),
         (f"campaigns/{campaign_id}?after=-1", live.BAD_REQUEST),
         (f"campaigns/{campaign_id}?after=x", live.BAD_REQUEST),
+        (f"campaigns/{campaign_id}?since=1", live.BAD_REQUEST),
         (f"campaigns/{campaign_id}?after={'9' * 30}", live.BAD_REQUEST),
     ):
         with open_view(server, path) as view:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, Response
 
@@ -15,6 +15,7 @@ from materia.api import docs_page, live
 from materia.api.admission import Admission
 from materia.api.answers import answer
 from materia.api.problems import translate_errors
+from materia.api.requests import only_known_parameters
 from materia.api.resources import BASE
 from materia.api.routes import campaigns, dashboard, health, jobs
 from materia.api.schemas import NewJob, Problem
@@ -44,7 +45,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     )
     app.state.hub = live.hub(config.events)
     for noun in (campaigns, jobs, health):
-        app.include_router(noun.router, prefix=BASE)
+        app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
     app.include_router(live.router, prefix=BASE)
     pages = dashboard.assets()
     app.include_router(dashboard.router(pages))

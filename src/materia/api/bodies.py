@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+from email.message import Message
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -20,10 +22,41 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 async def _raw(request: Request) -> bytes:
+    """Return the body as it came; `Refusal` where its bytes are not plain UTF-8 text."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise Refusal(
+            415,
+            f"a body with `Content-Encoding: {coding[:100]}` is not read here",
+            "send the body as it is, without compression and without this header",
+            path="Content-Encoding",
+        )
+    charset = _charset(request)
+    if not _is_utf8(charset):
+        raise Refusal(
+            415,
+            f"a body in the charset {charset[:100]!r} is not read here",
+            "send the body as UTF-8, with `charset=utf-8` or without a charset",
+            path="Content-Type",
+        )
     return await request.body()
 
 
 Raw = Annotated[bytes, Depends(_raw)]
+
+
+def _charset(request: Request) -> str:
+    """Return the charset that the type of a body names, UTF-8 where it names none."""
+    header = Message()
+    header["Content-Type"] = request.headers.get("content-type", "")
+    return str(header.get_param("charset") or "utf-8")
+
+
+def _is_utf8(charset: str) -> bool:
+    try:
+        return codecs.lookup(charset).name in ("utf-8", "ascii")
+    except (LookupError, ValueError):
+        return False
 
 
 def media_type(request: Request) -> str:
@@ -45,7 +78,7 @@ async def _definition(request: Request) -> str:
             " or YAML with `Content-Type: application/yaml`",
         )
     try:
-        return (await request.body()).decode("utf-8-sig")
+        return (await _raw(request)).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DefinitionError(
             f"the definition is not UTF-8 text (byte {error.start})", "save it as UTF-8"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -15,7 +15,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from materia.api.admission import SUBPROTOCOL
-from materia.errors import MateriaError, NotFoundError
+from materia.errors import DefinitionError, MateriaError, NotFoundError
 from materia.events.hub import Hub, Listener
 from materia.events.models import campaign_topic, job_topic
 from materia.services import campaigns, events, jobs
@@ -58,7 +58,7 @@ async def _serve(
 ) -> None:
     await websocket.accept(_subprotocol(websocket))
     try:
-        after = _after(websocket.query_params.get("after"))
+        after = _after(websocket.query_params)
         if not topic.isprintable():
             raise NotFoundError("there is no such thing")
         await _in_thread(require)
@@ -67,8 +67,8 @@ async def _serve(
             await websocket.close(TRY_AGAIN, "too many live views are open")
             return
         await _first_of(Follower(websocket, live, topic, who).run(after), _until_gone(websocket))
-    except ValueError:
-        await websocket.close(BAD_REQUEST, "`after` is the id of an event, a whole number")
+    except DefinitionError as error:
+        await websocket.close(BAD_REQUEST, error.message)
     except NotFoundError as error:
         await websocket.close(UNKNOWN, error.message[:100])
     except MateriaError as error:
@@ -84,11 +84,15 @@ def _subprotocol(websocket: WebSocket) -> str | None:
     return PLAIN_SUBPROTOCOL if PLAIN_SUBPROTOCOL in offered else next(spoken, None)
 
 
-def _after(text: str | None) -> int | None:
+def _after(parameters: Mapping[str, str]) -> int | None:
+    unknown = [name for name in parameters if name != "after"]
+    if unknown:
+        raise DefinitionError(f"there is no parameter {unknown[0][:32]!a}; allowed: after")
+    text = parameters.get("after")
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ValueError(text)
+        raise DefinitionError("`after` is the id of an event, a whole number")
     return int(text)
 
 

@@ -166,8 +166,40 @@ def written(loc: tuple[int | str, ...]) -> str:
 def _in_words(item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         return "there is no such field"
+    expected = _JSON_TYPES.get(item["type"])
+    if expected is not None:
+        return f"{expected} is expected, not {_json_type(item['input'])}"
     text = str(item["msg"])
     return text[:1].lower() + text[1:]
+
+
+# Of a wrong type pydantic speaks in words of Python, and names the model that was expected.
+_JSON_TYPES = {
+    "model_type": "a JSON object",
+    "model_attributes_type": "a JSON object",
+    "dict_type": "a JSON object",
+    "list_type": "a JSON array",
+    "string_type": "a string",
+    "int_type": "a whole number",
+}
+
+
+def _json_type(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int():
+            return "a number"
+        case float():
+            return "a number with decimals"
+        case str():
+            return "a string"
+        case list():
+            return "a JSON array"
+        case _:
+            return "a JSON object"
 
 
 def translate_errors(app: FastAPI) -> None:

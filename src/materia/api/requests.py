@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
+from fastapi.dependencies.models import Dependant
 
 from materia.api.bodies import Raw
 from materia.api.problems import Refusal
+from materia.mdl.suggest import closest
 from materia.services.idempotency import Once
 
 # One key opens this server, so that all who have it are one.
@@ -44,3 +47,27 @@ def _once(
 
 
 MaybeOnce = Annotated[Once | None, Depends(_once)]
+
+
+def only_known_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not declare: ignored, they would mislead."""
+    allowed = list(_declared(request.scope["route"].dependant))
+    unknown = [name for name in request.query_params if name not in allowed]
+    if not unknown:
+        return
+    meant = closest(unknown[0], allowed)
+    listed = f"allowed: {', '.join(allowed)}" if allowed else "this path takes none"
+    raise Refusal(
+        422,
+        f"{unknown[0]}: there is no such query parameter"
+        + (f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""),
+        f"did you mean '{meant}'? {listed}" if meant else listed,
+        path=unknown[0],
+    )
+
+
+def _declared(dependant: Dependant) -> Iterator[str]:
+    """Yield the query parameters of a route and of what it depends on."""
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _declared(inner)

@@ -154,6 +154,84 @@ def test_a_wrong_body_is_refused_with_the_field(
     assert response.json()["path"] == path
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"[]", "body: a JSON object is expected, not a JSON array"),
+        (b"null", "body: a JSON object is expected, not null"),
+        (b'"x"', "body: a JSON object is expected, not a string"),
+        (b'{"task": 1}', "task: a string is expected, not a number"),
+        (b'{"task": "x", "args": {}}', "args: a JSON array is expected, not a JSON object"),
+        (b'{"task": "x", "kwargs": [1]}', "kwargs: a JSON object is expected, not a JSON array"),
+        (b'{"task": "x", "priority": true}', "priority: a whole number is expected, not true"),
+        (b'{"task": "x", "priority": 2.5}', "priority: a whole number is expected, not a number"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_in_words_of_json(
+    client: httpx.Client, body: bytes, message: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    detail = client.post(f"{BASE}/jobs", content=body, headers=headers).json()["detail"]
+    assert detail.startswith(message)
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/campaigns/run", "/campaigns/validate"])
+@pytest.mark.parametrize(
+    ("headers", "blamed", "named"),
+    [
+        ({"Content-Encoding": "gzip"}, "Content-Encoding", "gzip"),
+        ({"Content-Encoding": "identity, br"}, "Content-Encoding", "br"),
+        ({"Content-Type": "application/json; charset=latin-1"}, "Content-Type", "latin-1"),
+        ({"Content-Type": 'application/json; charset="UTF-16"'}, "Content-Type", "UTF-16"),
+        ({"Content-Type": "application/json; charset=nonsense"}, "Content-Type", "nonsense"),
+    ],
+)
+def test_a_body_that_is_compressed_or_not_utf8_is_refused_instead_of_misread(
+    client: httpx.Client, path: str, headers: dict[str, str], blamed: str, named: str
+) -> None:
+    headers = {"Content-Type": "application/json", **headers}
+    response = client.post(f"{BASE}{path}", content=b"{}", headers=headers)
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (415, "unsupported_media_type")
+    assert problem["path"] == blamed
+    assert named in problem["detail"]
+    assert problem["hint"]
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", '; charset="UTF8"', "; charset=ASCII"])
+def test_a_body_in_utf8_is_read_however_it_is_called(client: httpx.Client, charset: str) -> None:
+    headers = {"Content-Type": f"application/json{charset}", "Content-Encoding": "identity"}
+    response = client.post(f"{BASE}/jobs", content=b"{}", headers=headers)
+    assert (response.status_code, response.json()["path"]) == (422, "task")
+
+
+def operations() -> list[tuple[str, str]]:
+    """Return every method and path of the OpenAPI file."""
+    document = create_app(DEFAULTS).openapi()
+    return [(method, path) for path, found in document["paths"].items() for method in found]
+
+
+@pytest.mark.parametrize(("method", "path"), operations())
+def test_every_operation_refuses_a_query_parameter_that_it_does_not_have(
+    client: httpx.Client, method: str, path: str
+) -> None:
+    response = client.request(method, path, params={"no_such": "1"})
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (422, "request_invalid")
+    assert (problem["path"], problem["detail"][:7]) == ("no_such", "no_such")
+    declared = create_app(DEFAULTS).openapi()["paths"][path][method].get("parameters", [])
+    names = [parameter["name"] for parameter in declared if parameter["in"] == "query"]
+    expected = f"allowed: {', '.join(names)}" if names else "this path takes none"
+    assert problem["hint"] == expected
+
+
+def test_a_misspelt_query_parameter_is_told_which_one_was_meant(client: httpx.Client) -> None:
+    problem = client.get(f"{BASE}/jobs", params={"sate": "FAILED", "x": 1, "limit": 0}).json()
+    assert problem["detail"] == "sate: there is no such query parameter (and 1 more)"
+    allowed = "limit, cursor, state, task, campaign_id, queue"
+    assert problem["hint"] == f"did you mean 'state'? allowed: {allowed}"
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
 def test_an_idempotency_key_that_is_none_is_refused(client: httpx.Client, key: str) -> None:
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}

@@ -15,13 +15,15 @@ from materia.version import __version__
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health/live", responses={200: {"model": schemas.Liveness}})
+@router.get("/health/live", responses={200: {"model": schemas.Liveness}, **refusals(422)})
 def live() -> Response:
     """Say that this process answers; needs no key."""
     return answer({"status": "alive", "version": __version__})
 
 
-@router.get("/health/ready", responses={200: {"model": schemas.Readiness}, **refusals(401, 503)})
+@router.get(
+    "/health/ready", responses={200: {"model": schemas.Readiness}, **refusals(401, 422, 503)}
+)
 def ready() -> Response:
     """Say whether database, broker and scheduler are there."""
     found = health.checks()
@@ -42,7 +44,7 @@ def ready() -> Response:
 @router.get(
     "/queues",
     tags=["queues"],
-    responses={200: {"model": schemas.Page[schemas.Queue]}, **refusals(401, 503)},
+    responses={200: {"model": schemas.Page[schemas.Queue]}, **refusals(401, 422, 503)},
 )
 def queues() -> Response:
     """List how many jobs wait and run in each queue."""
