@@ -22,6 +22,12 @@ from serving import BASE, in_process
 from workers import Cluster
 
 PING = "tasks.simple_tasks.ping"
+DEFINITION = {
+    "name": "sphere",
+    "parameters": [{"name": "x", "type": "continuous", "bounds": [0, 1]}],
+    "objectives": [{"name": "y"}],
+    "evaluator": {"type": "expression", "options": {"y": "x * x"}},
+}
 
 
 @pytest.fixture
@@ -233,3 +239,13 @@ def test_queues_count_what_waits(client: httpx.Client) -> None:
     TypeAdapter(schemas.Page[schemas.Queue]).validate_python(page)
     waiting = {line["queue"]: line["waiting"] for line in page["items"] if line["waiting"]}
     assert waiting == {"ml": 2, "data": 1}
+
+
+def test_the_job_that_stands_for_a_campaign_runs_in_no_queue(client: httpx.Client) -> None:
+    started = client.post(f"{BASE}/campaigns/run", json=DEFINITION)
+    assert started.status_code == 202
+    root = client.get(started.json()["links"]["job"]).json()
+    assert root["state"] == "RUNNING"
+    lines = client.get(f"{BASE}/queues").json()["items"]
+    assert sum(line["running"] for line in lines) == 0
+    assert sum(line["waiting"] for line in lines) == 1  # its first step

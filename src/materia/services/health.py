@@ -10,9 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from materia import settings
 from materia.errors import TransientError
+from materia.services.campaign_life import ROOT
 from materia.services.dispatch import LEADER
 from materia.store import jobs as job_rows
 from materia.store import leases
+from materia.store import queues as queue_rows
 from materia.store.database import database
 
 TIMEOUT_S = 2.0
@@ -61,9 +63,9 @@ def _scheduler() -> str | None:
 
 
 def queues() -> list[dict[str, Any]]:
-    """Return how many jobs wait and run in each queue."""
+    """Return how many jobs wait and run in each queue, without those that stand for campaigns."""
     with database().read() as connection:
-        counts = job_rows.counts(connection)
+        counts = queue_rows.counts(connection, without_step=ROOT)
     found = {name: {"queue": name, "waiting": 0, "running": 0} for name in settings.QUEUES}
     for queue, state, n in counts:
         line = found.setdefault(queue, {"queue": queue, "waiting": 0, "running": 0})
