@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 
 from materia.api import schemas
 from materia.api.app import create_app
+from materia.engine.campaign import Campaign
+from materia.mdl import Definition
 from materia.services import campaigns
 from materia.store import campaigns as campaign_rows
 from materia.store import jobs as job_rows
@@ -141,6 +143,40 @@ def test_front_convergence_and_surrogate_say_what_the_rows_say(client: httpx.Cli
     assert set(surrogate["parity"]) == {"branin", "currin"}
     assert surrogate["parity"]["branin"]["measured"] == [float(i) for i in range(7)]
     assert client.get(links["surrogate"], params={"parity": False}).json()["parity"] is None
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("limit", [1, 3, 200])
+def test_the_front_has_the_order_that_the_library_gives_it(
+    client: httpx.Client, direction: str, limit: int
+) -> None:
+    first = {"name": "branin", "direction": direction}
+    definition = {
+        **DEFINITION,
+        "objectives": [first, {"name": "currin", "direction": direction}],
+        "evaluator": {"type": "expression", "options": {"branin": "x1", "currin": "x2"}},
+    }
+    answer = client.post(f"{BASE}/campaigns/run", json=definition)
+    campaign_id = answer.json()["campaign_id"]
+    engine = Campaign(Definition.model_validate(definition))
+    values = [3.0, 1.0, 9.0, 4.0, 4.0, 2.5, 7.0]
+    asked = engine.ask(len(values))
+    rows = []
+    for number, (candidate, value) in enumerate(zip(asked, values, strict=True)):
+        outcomes = {"branin": value, "currin": 10.0 - value}
+        engine.tell({candidate.id: outcomes})
+        row = {"campaign_id": campaign_id, "number": number, "id": candidate.id, "iteration": 0}
+        row |= {"state": "told", "params": candidate.params, "predicted": None, "why": {}}
+        rows.append({**row, "outcomes": outcomes})
+    expected = [point["id"] for point in engine.pareto_front()]
+    with database().write() as connection:
+        campaign_rows.add_candidates(connection, rows)
+        campaign_rows.mark_front(connection, campaign_id, expected)
+    found = list(pages(client, f"/campaigns/{campaign_id}/pareto", limit))
+    assert [c["id"] for page in found for c in page["items"]] == expected
+    assert {page["total"] for page in found} == {len(values)}
+    for page in found:
+        TypeAdapter(schemas.Page[schemas.Candidate]).validate_python(page)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 8, 200])

@@ -71,6 +71,16 @@ def by_number(cursor: str | None, start: int) -> int:
     raise _invalid()
 
 
+def by_value(cursor: str | None) -> tuple[float, int] | None:
+    """Return the (value, number) that a cursor of a list by value keeps."""
+    if cursor is None:
+        return None
+    match _read(cursor):
+        case [float() | int() as value, int() as number] if math.isfinite(value):
+            return float(value), number
+    raise _invalid()
+
+
 def _written(place: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(list(place))).decode().rstrip("=")
 

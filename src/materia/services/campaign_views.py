@@ -6,8 +6,9 @@ import threading
 from typing import Any
 
 from materia.errors import SurrogateError
+from materia.mdl import Definition
 from materia.services import campaigns
-from materia.store.campaigns import CampaignState
+from materia.store.campaigns import CampaignState, Row
 
 N_PARITIES = 16
 
@@ -36,6 +37,34 @@ def convergence(campaign_id: str) -> dict[str, Any]:
         f" {rule['convergence_threshold']:g} of the scale"
     )
     return {"converged": converged, "reason": reason if converged else None, "trace": trace}
+
+
+def front(
+    campaign_id: str, *, after: tuple[float, int] | None = None, limit: int | None = None
+) -> tuple[list[Row], int]:
+    """Return the candidates of the Pareto front in the order of `Campaign.pareto_front`.
+
+    Best first objective first; each row carries its `place`, (minimised objective, number).
+
+    Args:
+        after: Place of the row before the first one wanted.
+
+    Returns:
+        The rows, and how many are on the front in all.
+    """
+    from materia.engine.objectives import Objectives
+
+    definition = Definition.model_validate(campaigns.get(campaign_id)["definition"])
+    rows, total = campaigns.candidates(campaign_id, pareto_only=True)
+    objectives = Objectives(definition)
+    means, _ = objectives.arrays([row["outcomes"] for row in rows])
+    first = objectives.minimised(means)[:, 0].tolist()
+    placed = [
+        {**row, "place": (value, row["number"])} for value, row in zip(first, rows, strict=True)
+    ]
+    placed.sort(key=lambda row: row["place"])
+    wanted = [row for row in placed if after is None or row["place"] > after]
+    return wanted[:limit], total
 
 
 def parity(campaign_id: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materia.api.paging import by_number, newest_first, page
+from materia.api.paging import by_number, by_value, newest_first, page
 from materia.api.problems import Refusal
 
 
@@ -30,14 +30,20 @@ def test_a_number_survives_a_cursor(number: int) -> None:
     assert by_number(cursor_of((number,)), 7) == number
 
 
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**31 - 1))
+def test_a_value_and_a_number_survive_a_cursor_exactly(value: float, number: int) -> None:
+    assert by_value(cursor_of((value, number))) == (value, number)
+
+
 def test_without_a_cursor_a_list_begins_at_its_start() -> None:
     assert newest_first(None) is None
+    assert by_value(None) is None
     assert by_number(None, 7) == 7
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.hex()))
 def test_any_text_is_a_cursor_or_refused(text: str) -> None:
-    for read in (newest_first, lambda cursor: by_number(cursor, 0)):
+    for read in (newest_first, by_value, lambda cursor: by_number(cursor, 0)):
         try:
             read(text)
         except Refusal as refusal:
@@ -48,6 +54,8 @@ def test_any_text_is_a_cursor_or_refused(text: str) -> None:
 def test_a_cursor_of_another_list_is_refused(place: tuple[Any, ...]) -> None:
     with pytest.raises(Refusal):
         by_number(cursor_of(place), 0)
+    with pytest.raises(Refusal):
+        by_value(cursor_of(place))
 
 
 def test_the_last_page_has_no_cursor() -> None:

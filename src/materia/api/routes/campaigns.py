@@ -11,7 +11,7 @@ from materia.api import resources, schemas
 from materia.api.answers import answer
 from materia.api.bodies import Definition
 from materia.api.documentation import says, takes_definition
-from materia.api.paging import Cursor, Limit, by_number, newest_first, page
+from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
 from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
 from materia.events.models import campaign_topic
 from materia.services import campaign_views, campaigns, events
@@ -83,22 +83,17 @@ def stop(campaign_id: Id) -> Response:
 @router.get("/{campaign_id}/candidates", responses=says(schemas.Page[schemas.Candidate], 404))
 def candidates(campaign_id: Id, limit: Limit = 200, cursor: Cursor = None) -> Response:
     """List candidates in the order of asking."""
-    return _candidates(campaign_id, limit, cursor, pareto_only=False)
+    rows, total = campaigns.candidates(campaign_id, after=by_number(cursor, -1), limit=limit + 1)
+    return page(
+        rows, limit, total, resource=resources.candidate, place=lambda row: (row["number"],)
+    )
 
 
 @router.get("/{campaign_id}/pareto", responses=says(schemas.Page[schemas.Candidate], 404))
 def pareto(campaign_id: Id, limit: Limit = 200, cursor: Cursor = None) -> Response:
-    """List the candidates of the Pareto front in the order of asking."""
-    return _candidates(campaign_id, limit, cursor, pareto_only=True)
-
-
-def _candidates(campaign_id: str, limit: int, cursor: str | None, *, pareto_only: bool) -> Response:
-    rows, total = campaigns.candidates(
-        campaign_id, after=by_number(cursor, -1), limit=limit + 1, pareto_only=pareto_only
-    )
-    return page(
-        rows, limit, total, resource=resources.candidate, place=lambda row: (row["number"],)
-    )
+    """List the candidates of the Pareto front, those best in the first objective first."""
+    rows, total = campaign_views.front(campaign_id, after=by_value(cursor), limit=limit + 1)
+    return page(rows, limit, total, resource=resources.candidate, place=lambda row: row["place"])
 
 
 @router.get("/{campaign_id}/convergence", responses=says(schemas.Convergence, 404))
