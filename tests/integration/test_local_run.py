@@ -284,7 +284,7 @@ def test_an_evaluation_that_overruns_its_limit_fails_and_the_others_go_on(tmp_pa
 def test_a_campaign_of_nothing_but_failures_ends_with_exit_code_1(tmp_path: Path) -> None:
     text = YAML.replace(
         "{type: function, options: {name: branin_currin, delay_s: 0.02}}",
-        '{type: expression, options: {f: "log(0 - a - 1)", g: "b"}}',
+        '{type: expression, options: {f: "log(0.004 - a)", g: "b"}}',
     )
     (tmp_path / "failing.yaml").write_text(text)
     command = [*MATERIA, "run", "failing.yaml"]

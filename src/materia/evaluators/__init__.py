@@ -6,7 +6,7 @@ is one file here and one line in `REGISTRY`; its module is loaded when it is cho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "check_choice",
     "pool_of",
     "seed_for",
+    "try_out",
 ]
 
 
@@ -89,6 +90,26 @@ def build(
     kind = _load(entry)
     options = kind.options_model.model_validate(definition.evaluator.options)
     return kind(definition, options, Places.of(data_roots, base_dir))
+
+
+def try_out(
+    definition: Definition,
+    points: Iterable[Mapping[str, Any]],
+    *,
+    data_roots: Sequence[Path],
+    base_dir: Path | None = None,
+) -> list[Finding]:
+    """Return what trying the chosen evaluator shows, if that costs nothing.
+
+    Args:
+        definition: One in which `check` finds no error.
+        points: Params all over what may be asked; read only by evaluators that are tried.
+    """
+    choice = definition.evaluator
+    if choice is None or not _load(REGISTRY[choice.type]).is_tried:
+        return []
+    evaluator = build(definition, data_roots=data_roots, base_dir=base_dir)
+    return evaluator.trial_findings(points)
 
 
 def pool_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -81,12 +81,14 @@ class Evaluator(ABC):
         options_model: The options that this evaluator takes.
         is_random: Whether the seed changes the outcomes.
         is_manual: Whether people tell the outcomes, so that nothing here can be run.
+        is_tried: Whether trying it at some points costs nothing and may show faults.
         cheap: Whether an evaluation costs so little that several share one job.
     """
 
     options_model: ClassVar[type[Options]] = Options
     is_random: ClassVar[bool] = False
     is_manual: ClassVar[bool] = False
+    is_tried: ClassVar[bool] = False
     cheap: bool = False
 
     def __init__(self, definition: Definition, options: Any, places: Places) -> None:
@@ -110,6 +112,14 @@ class Evaluator(ABC):
         Raises:
             EvaluationError: The candidate gave no usable outcome; others may.
         """
+
+    def trial_findings(self, points: Iterable[Mapping[str, Any]]) -> list[Finding]:
+        """Return what trying it shows; called before a campaign starts where `is_tried`.
+
+        Args:
+            points: Params all over what may be asked; made while they are read, each once.
+        """
+        return []
 
     def pool(self) -> list[dict[str, Any]] | None:
         """Return the only candidates that can be evaluated, None when anything can be."""

@@ -13,7 +13,7 @@ the choices of one categorical parameter into numbers that formulas use by the o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -32,6 +32,7 @@ from materia.mdl.definition import Definition
 from materia.mdl.expression import Expression, parse
 from materia.mdl.finding import Finding
 from materia.mdl.suggest import did_you_mean
+from materia.mdl.tokens import shorten
 
 Choice = str | bool | int | float
 Lookup = dict[str, dict[str, float]]
@@ -61,6 +62,7 @@ class ExpressionEvaluator(Evaluator):
     """Computes each objective from the parameters by its formula."""
 
     options_model = ExpressionOptions
+    is_tried = True
     cheap = True
 
     def __init__(self, definition: Definition, options: ExpressionOptions, places: Places) -> None:
@@ -100,20 +102,49 @@ class ExpressionEvaluator(Evaluator):
 
     def evaluate(self, params: Mapping[str, Any], *, seed: int) -> Evaluation:
         """Return the formulas' values; deterministic, the seed is not used."""
-        values = dict(params)
-        for name, lookup in self.lookups.items():
-            ((parameter, numbers),) = lookup.items()
-            values[name] = numbers[_written(params[parameter])]
-        outcomes = {}
-        for name, formula in self.formulas.items():
-            outcome = float(formula.evaluate(values))
+        outcomes = self._outcomes(params)
+        for name, outcome in outcomes.items():
             if not math.isfinite(outcome):
                 raise EvaluationError(
                     f"the formula of '{name}' gives {outcome} at {dict(params)}",
                     "add a constraint that keeps candidates where the formula is defined",
                 )
-            outcomes[name] = outcome
         return Evaluation(outcomes)
+
+    def trial_findings(self, points: Iterable[Mapping[str, Any]]) -> list[Finding]:
+        """Report formulas that are undefined wherever they are tried."""
+        undefined, n_points = list(self.formulas), 0
+        for params in points:
+            n_points += 1
+            outcomes = self._outcomes(params)
+            if all(map(math.isfinite, outcomes.values())):
+                return []
+            undefined = [name for name in undefined if not math.isfinite(outcomes[name])]
+        if n_points == 0:
+            return []
+        tried = f"at any of {n_points} points that may be asked"
+        fix = "correct the formula, or the bounds and constraints of its parameters"
+        findings = [
+            error_at(
+                f"evaluator.options.{name}",
+                f"the formula '{shorten(self.formulas[name].text)}' gives no finite number {tried}",
+                fix,
+            )
+            for name in undefined
+        ]
+        if findings:
+            return findings
+        listed = ", ".join(f"'{name}'" for name in self.formulas)
+        message = f"the formulas of {listed} do not all give finite numbers {tried}"
+        return [error_at("evaluator.options", message, fix)]
+
+    def _outcomes(self, params: Mapping[str, Any]) -> dict[str, float]:
+        """Return the value of each formula, infinite or NaN where it is undefined."""
+        values = dict(params)
+        for name, lookup in self.lookups.items():
+            ((parameter, numbers),) = lookup.items()
+            values[name] = numbers[_written(params[parameter])]
+        return {name: float(formula.evaluate(values)) for name, formula in self.formulas.items()}
 
 
 def _formula_findings(

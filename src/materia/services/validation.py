@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +16,10 @@ from materia.mdl.finding import Finding, Findings, as_error
 from materia.mdl.plain import TooMuchError
 from materia.mdl.validation import Source, check, locate
 
+Params = dict[str, Any]
+
+N_TRIALS = 512
+"""At so many points an evaluator is tried until it gives a result."""
 FEW = 1e-3
 """Below this feasible share of the search space a warning is given."""
 
@@ -35,9 +41,11 @@ def validate(
         return None, _in_order([*findings, *locate(_choice_findings(source), source)])
     found = _space_findings(definition)
     found += evaluators.check(definition, data_roots=data_roots, base_dir=base_dir)
+    if not _has_errors(found):
+        points = _points(definition, data_roots, base_dir)
+        found += evaluators.try_out(definition, points, data_roots=data_roots, base_dir=base_dir)
     findings = _in_order([*findings, *locate(found, source)])
-    has_errors = any(finding.level == "error" for finding in findings)
-    return (None if has_errors else definition), findings
+    return (None if _has_errors(findings) else definition), findings
 
 
 def require(
@@ -54,6 +62,10 @@ def require(
     return definition
 
 
+def _has_errors(findings: list[Finding]) -> bool:
+    return any(finding.level == "error" for finding in findings)
+
+
 def _in_order(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.line or 0)
 
@@ -68,6 +80,25 @@ def _choice_findings(source: Source) -> list[Finding]:
     except (KeyError, TypeError, TooMuchError, ValidationError):
         return []  # absent, or reported with the shape of the definition
     return evaluators.check_choice(choice)
+
+
+def _points(
+    definition: Definition, data_roots: Sequence[Path], base_dir: Path | None
+) -> Iterator[Params]:
+    """Yield params all over what a campaign may ask."""
+    from materia import evaluators
+    from materia.engine.constraints import Constraints
+    from materia.engine.sampling import Design
+    from materia.engine.space import SearchSpace
+
+    if definition.candidates is not None:
+        pool = evaluators.pool_of(definition, data_roots=data_roots, base_dir=base_dir) or []
+        yield from pool[:: len(pool) // N_TRIALS + 1]
+        return
+    space = SearchSpace(definition)
+    design = Design(space, Constraints(definition, space), definition.optimizer.seed)
+    for x in islice(design, N_TRIALS):
+        yield from space.decode(x[None])
 
 
 def _space_findings(definition: Definition) -> list[Finding]:

@@ -8,7 +8,7 @@ import pytest
 
 from materia import evaluators
 from materia.errors import DefinitionError
-from materia.services.validation import require, validate
+from materia.services.validation import N_TRIALS, require, validate
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
 
@@ -111,3 +111,74 @@ def test_a_file_outside_the_roots_is_an_error(tmp_path: Path) -> None:
     definition, found = validate(text, data_roots=[tmp_path], base_dir=lab)
     assert definition is not None
     assert found == []
+
+
+def undefined(parameters: list[dict[str, object]], constraint: str = "", **formulas: str) -> object:
+    """Return the findings, less their lines and fixes, on formulas over some parameters."""
+    definition = {
+        "name": "formulas",
+        "parameters": parameters,
+        "constraints": [{"expression": constraint}] if constraint else [],
+        "objectives": [{"name": name} for name in formulas],
+        "evaluator": {"type": "expression", "options": formulas},
+    }
+    checked, found = validate(definition, data_roots=[])
+    assert (checked is None) == bool(found)
+    return [(finding.path, finding.message) for finding in found]
+
+
+X = {"name": "x", "type": "continuous", "bounds": [0, 1]}
+MIX = {"name": "mix", "type": "composition", "parts": [{"name": n} for n in ("Fe", "Ni", "Co")]}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "constraint", "formula"),
+    [
+        (X, "", "log(-1 - x**2)"),
+        (X, "", "x / (2 - 2)"),
+        (X, "", "exp(1000 + x)"),
+        (X, "x >= 0.6", "sqrt(0.5 - x)"),
+        (MIX, "", "log(1 - Fe - Ni - Co - 1e-6)"),
+        (MIX, "Fe >= 0.5", "sqrt(Ni + Co - 0.6)"),
+    ],
+)
+def test_a_formula_that_is_undefined_everywhere_is_an_error(
+    parameter: dict[str, object], constraint: str, formula: str
+) -> None:
+    found = undefined([parameter], constraint, y=formula, z="1")
+    message = f"the formula '{formula}' gives no finite number at any of {N_TRIALS} points"
+    assert found == [("evaluator.options.y", f"{message} that may be asked")]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "formula"), [(X, "log(x - 0.9)"), (X, "1 / x"), (MIX, "sqrt(Fe - 0.9)")]
+)
+def test_a_formula_that_is_defined_somewhere_is_accepted(
+    parameter: dict[str, object], formula: str
+) -> None:
+    assert undefined([parameter], y=formula, z="1") == []
+
+
+def test_formulas_that_are_never_defined_together_are_an_error() -> None:
+    ((path, message),) = undefined([X], y="log(x - 0.5)", z="log(0.5 - x)")
+    assert path == "evaluator.options"
+    assert message.startswith("the formulas of 'y', 'z' do not all give finite numbers")
+
+
+def test_formulas_are_tried_at_the_rows_that_alone_may_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x\n0.1\n0.2\n")
+    text = """\
+name: rows
+parameters:
+  - {name: x, type: continuous, bounds: [0, 1]}
+objectives:
+  - {name: y}
+candidates: rows.csv
+evaluator:
+  type: expression
+  options: {y: FORMULA}
+"""
+    for formula, paths in (("log(x - 0.5)", ["evaluator.options.y"]), ("log(x - 0.15)", [])):
+        _, found = validate(text.replace("FORMULA", formula), data_roots=[tmp_path])
+        assert [finding.path for finding in found] == paths
+        assert [finding.line for finding in found] == [9] * len(paths)
