@@ -76,6 +76,11 @@ def number(params: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
+def _with_ends(values: FloatArray, x: FloatArray, low: float, high: float) -> FloatArray:
+    """Return values (n,) of a column x (n,), at its ends the exact bounds: rounding misses them."""
+    return np.where(x == 0.0, low, np.where(x == 1.0, high, values))
+
+
 class Continuous:
     """A real number; one column, logarithmic when declared so."""
 
@@ -111,7 +116,8 @@ class Continuous:
 
     def values(self, X: FloatArray) -> dict[str, FloatArray]:
         inner = self._low + X[:, 0] * self._range
-        return {self.names[0]: np.exp(inner) if self.is_log else inner}
+        values = np.exp(inner) if self.is_log else inner
+        return {self.names[0]: _with_ends(values, X[:, 0], self.low, self.high)}
 
     def slopes(self, X: FloatArray) -> FloatArray:
         if self.is_log:
@@ -182,7 +188,8 @@ class Integer:
 
     def values(self, X: FloatArray) -> dict[str, FloatArray]:
         inner = self._low + X[:, 0] * self._range
-        return {self.names[0]: np.exp(inner) if self.is_log else inner}
+        values = np.exp(inner) if self.is_log else inner
+        return {self.names[0]: _with_ends(values, X[:, 0], self.low, self.high)}
 
     def slopes(self, X: FloatArray) -> FloatArray:
         if self.is_log:

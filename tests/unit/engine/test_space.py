@@ -59,6 +59,23 @@ def test_columns_follow_the_declared_scale():
     assert space.decode(np.array([[0.5, 0.6]]))[0] == {"a": pytest.approx(0.1), "k": 6}
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.floats(1e-6, 1e3), st.floats(1e-3, 1e6), st.booleans())
+def test_the_ends_of_a_column_are_exactly_the_bounds(low, width, log_scale):
+    space = SearchSpace(define([continuous("x", low, low + width, log_scale=log_scale)]))
+    ends = np.array([[0.0], [1.0]])
+    assert [p["x"] for p in space.decode(ends)] == [low, low + width]
+    assert space.values(ends)["x"].tolist() == [low, low + width]
+
+
+def test_the_upper_bound_of_a_logarithmic_scale_is_reached():
+    parameters = [continuous("x", 1.0, 20.0, log_scale=True), integer("k", 3, 20, log_scale=True)]
+    space = SearchSpace(define(parameters, ["k <= 20"]))
+    assert space.decode(np.ones((1, 2))) == [{"x": 20.0, "k": 20}]
+    assert space.decode(space.encode([{"x": 20.0, "k": 20}])) == [{"x": 20.0, "k": 20}]
+    assert space.values(np.ones((1, 2)))["k"].tolist() == [20.0]
+
+
 def test_an_integer_whose_upper_bound_is_off_its_steps_never_reaches_it():
     space = SearchSpace(define([integer("k", 1, 10, step=4)]))
     assert [p["k"] for p in space.decode(space.grid())] == [1, 5, 9]
