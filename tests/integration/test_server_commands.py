@@ -96,6 +96,26 @@ def test_a_file_is_run_on_a_server_and_followed_to_its_report(
     ).read_bytes()
 
 
+def test_a_bare_server_is_the_stack_on_the_data_folder(
+    server: ThreadServer,
+    cluster: Cluster,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster.worker()
+    cluster.scheduler()
+    monkeypatch.setenv("MATERIA_SERVER", "http://127.0.0.1:1")
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    (lab / "stack.json").write_text(json.dumps({"api_url": server.url}))
+    here = ("--server", "--data-dir", str(lab))
+    assert "materia run FILE --server" in printed("campaign", "list", *here)
+    shown = printed("run", str(file), *here, "--output", str(tmp_path / "results"))
+    assert "completed after 10 evaluations" in shown
+    assert "followed" in printed("campaign", "list", *here)
+
+
 def test_a_wrong_file_ends_with_every_finding(server: ThreadServer, file: Path) -> None:
     file.write_text(yaml.safe_dump({**DEFINITION, "budgett": 1}))
     result = materia("run", str(file), "--server", server.url)
