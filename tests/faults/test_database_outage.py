@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from fixtures import point_services_at
+from materia.errors import TransientError
 from materia.services.submission import NewJob, submit
+from materia.services.work import add_claimed, finish
 from materia.store import migrate
+from materia.store.database import database
 from servers import PostgresServer, RedisServer
 from workers import Cluster
 
@@ -55,3 +58,27 @@ def test_a_killed_postgresql_loses_nothing_that_was_accepted(
         assert {*path.read_text().split()} == {f"j{n}" for n in range(30)}
     finally:
         cluster.close()
+
+
+def test_what_the_driver_says_of_a_server_that_is_away_is_an_error_that_heals(
+    own_postgres: PostgresServer,
+    start_redis: Callable[[], RedisServer],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    url = own_postgres.create_database()
+    migrate.upgrade(url)
+    point_services_at(monkeypatch, tmp_path, url, start_redis())
+    claim = {"claimed_by": "boot", "worker": "w", "pid": 1, "attempt": 1, "token": 1}
+    row = {**NewJob("tasks.test.echo").row(), **claim, "state": "RUNNING"}
+    assert add_claimed(row, 30.0)
+    own_postgres.kill()
+    # The first time the connection breaks, the second time there is none.
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            finish(row, {"state": "SUCCEEDED", "result": 1})
+        with pytest.raises(TransientError):
+            submit(NewJob("tasks.test.echo"))
+    own_postgres.start()
+    assert finish(row, {"state": "SUCCEEDED", "result": 1})
+    database().close()

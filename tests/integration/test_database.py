@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+from sqlalchemy.pool import PoolProxiedConnection
 
 from materia import settings
 from materia.services.submission import NewJob
@@ -14,6 +19,7 @@ from materia.store import events as event_rows
 from materia.store import jobs as job_rows
 from materia.store import leases, migrate
 from materia.store.database import Database
+from servers import wait_until
 
 
 def test_a_read_does_not_wait_for_a_writer_and_sees_only_what_is_committed(
@@ -108,6 +114,84 @@ def test_an_error_amid_a_change_leaves_nothing_and_the_next_one_works(database_u
     with database.read() as connection:
         assert job_rows.get(connection, "b") is None
     assert finish(database, "a") == 2
+    database.close()
+
+
+class Interrupted(Exception):
+    """Raised by a signal, as a soft limit is."""
+
+
+def test_a_connection_that_was_interrupted_while_it_was_made_is_not_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+
+    def detach(_: PoolProxiedConnection) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sqlalchemy.pool.base._ConnectionFairy.detach", detach)
+        with pytest.raises(Interrupted):
+            add(database, "a")
+    assert add(database, "b") == 1
+    with database.read() as connection:
+        assert job_rows.get(connection, "a") is None
+        assert job_rows.get(connection, "b") is not None
+    database.close()
+
+
+@pytest.fixture
+def interrupt_after() -> Iterator[Callable[[float, Callable[[], object]], None]]:
+    """Run something that a signal interrupts so many seconds later, unless it ends before."""
+    is_armed: list[bool] = []
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        if is_armed:
+            raise Interrupted
+
+    def run(seconds: float, action: Callable[[], object]) -> None:
+        try:
+            is_armed.append(True)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            action()
+            is_armed.clear()
+        except Interrupted:
+            is_armed.clear()
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield run
+    signal.signal(signal.SIGALRM, before)
+
+
+# An interrupt may strike in a finaliser, where Python reports and drops it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_at_any_moment_leaves_a_change_with_its_event_or_neither(
+    database_url: str, interrupt_after: Callable[[float, Callable[[], object]], None]
+) -> None:
+    database = Database(database_url)
+    chance = random.Random(7)
+    names = [str(number) for number in range(150)]
+    for name in names:
+        interrupt_after(
+            chance.uniform(1e-5, 3e-3),
+            lambda name=name: (add(database, name), finish(database, name)),
+        )
+
+    def are_whole() -> bool:
+        # PostgreSQL may commit a moment after its client has gone.
+        events = {None: [], "RUNNING": [1], "SUCCEEDED": [1, 2]}
+        with database.read() as connection:
+            for name in names:
+                row = job_rows.get(connection, name)
+                found = [e["number"] for e in event_rows.after(connection, f"job:{name}", 0, 9)]
+                if found != events[row["state"] if row else None]:
+                    return False
+        return True
+
+    wait_until(are_whole, "every change has its event")
+    assert add(database, "after") == 1
+    assert finish(database, "after") == 2
     database.close()
 
 

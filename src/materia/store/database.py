@@ -47,6 +47,8 @@ POSTGRES_OPTIONS = {
 # A connection that was used so recently is taken to be alive.
 PING_AFTER_S = 1.0
 USED_AT = "materia_used_at"
+# Errors that waiting can heal.
+PASSING = (sql_errors.OperationalError, sql_errors.InterfaceError, sql_errors.TimeoutError)
 # Marks a connection that only reads; on SQLite it then begins no transaction.
 READS = "materia_reads"
 
@@ -74,6 +76,9 @@ class Database:
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine = self._create_engine()
         reading = {READS: True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        # Prepared statements meet the driver's own errors, all others SQLAlchemy's.
+        dbapi: Any = self.engine.dialect.loaded_dbapi
+        self._passing = (*PASSING, dbapi.OperationalError)
         self._kept = _Kept()
         self._reader = self.engine.execution_options(**reading)
 
@@ -111,13 +116,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection whose every statement sees the latest committed state."""
-        with _translated(), _forks.away(), self._reader.connect() as connection:
+        with self._translated(), _forks.away(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield a connection in a write transaction; committed unless an error leaves it."""
-        with _translated(), _forks.away(), self.engine.begin() as connection:
+        with self._translated(), _forks.away(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -127,9 +132,9 @@ class Database:
         Such a change is a transaction by itself on PostgreSQL, and gets one on SQLite. Neither
         the pool nor SQLAlchemy's transactions are passed: together they cost more than the change.
         """
-        with _translated(), _forks.away():
-            driver = self._kept.connection(self.engine)
+        with self._translated(), _forks.away():
             try:
+                driver = self._kept.connection(self.engine)
                 if self.is_sqlite:
                     _begin_soon(driver)
                 yield driver
@@ -139,6 +144,17 @@ class Database:
                 # Whatever the state is that it was left in, the next change begins afresh.
                 self._kept.drop()
                 raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn errors that waiting can heal into `TransientError`."""
+        try:
+            yield
+        except self._passing as error:
+            raise TransientError(
+                f"the database did not answer: {getattr(error, 'orig', error)}",
+                "check that it runs and that its disk is not full; `materia doctor` tells",
+            ) from error
 
     def close(self) -> None:
         """Give all connections back, of other threads only those that they do not use."""
@@ -195,12 +211,14 @@ class _Kept(threading.local):
                 self.drop()
         if self.driver is None:
             fairy = engine.raw_connection()
-            self.driver = fairy.driver_connection
+            driver: Any = fairy.driver_connection
             fairy.detach()
             if engine.dialect.name == "sqlite":
-                self.driver.execute("PRAGMA busy_timeout = 0")
+                driver.execute("PRAGMA busy_timeout = 0")
             else:
-                self.driver.autocommit = True
+                driver.autocommit = True
+            # Kept last: a signal may strike at any line above.
+            self.driver = driver
         self.used_at = now
         return self.driver
 
@@ -244,23 +262,6 @@ def _begin_soon(driver: sqlite3.Connection) -> None:
                 raise
         time.sleep(pause)
         pause = min(1.5 * pause, 0.01)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn errors that waiting can heal into `TransientError`."""
-    try:
-        yield
-    except (
-        sql_errors.OperationalError,
-        sql_errors.InterfaceError,
-        sql_errors.TimeoutError,
-        sqlite3.OperationalError,
-    ) as error:
-        raise TransientError(
-            f"the database did not answer: {getattr(error, 'orig', error)}",
-            "check that it runs and that its disk is not full; `materia doctor` tells",
-        ) from error
 
 
 class _Forks:
