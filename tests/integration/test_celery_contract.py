@@ -143,3 +143,16 @@ def test_connections_that_redis_closed_are_made_anew(cluster: Cluster) -> None:
     assert again.get(timeout=30)["status"] == "pong"
     row = jobs.get(again.id)
     assert (row["state"], row["attempt"]) == ("SUCCEEDED", 1)
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork", "solo"])
+def test_only_pools_that_can_keep_limits_and_cancels_start(cluster: Cluster, pool: str) -> None:
+    worker = cluster.worker(f"--pool={pool}", ready=pool != "threads")
+    if pool == "threads":
+        assert worker.process.wait(60) == 1
+        assert "Choose --pool prefork" in worker.text()
+        assert "Traceback" not in worker.text()
+        return
+    answer = cluster.client().send_task("tasks.simple_tasks.ping")
+    assert answer.get(timeout=30)["status"] == "pong"
+    assert worker.stop() == 0

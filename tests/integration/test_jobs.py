@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 import pytest
 
+from materia.broker.app import app
 from materia.errors import ConflictError, NotFoundError, StateError, TransientError
 from materia.events import stream
 from materia.services import dispatch, execution, jobs
@@ -252,8 +254,6 @@ def test_of_two_schedulers_one_leads_and_the_other_takes_over() -> None:
 def test_a_submission_survives_a_redis_that_is_away(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from materia.broker.app import app
-
     here = app.conf.broker_url
     app.conf.broker_url = "redis://127.0.0.1:1/0"
     app._after_fork()
@@ -358,8 +358,6 @@ def test_a_cancel_is_not_forgotten_when_the_job_goes_back_to_waiting() -> None:
 def test_an_answer_that_redis_did_not_take_is_stored_later(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from materia.broker.app import app
-
     row = submit(NewJob(PING, reply=True))
     job = execution.claim(row["id"], WORKER)
     with monkeypatch.context() as patched:
@@ -370,3 +368,86 @@ def test_an_answer_that_redis_did_not_take_is_stored_later(
         assert dispatch.answer_again() == 1
         assert dispatch.answer_again() == 0
         assert b"late" in client.get(f"celery-task-meta-{row['id']}")
+
+
+def _final_but_unanswered(redis_server: RedisServer) -> str:
+    """Return a job whose process died between the final row and the answer."""
+    row = submit(NewJob(PING, reply=True))
+    run(execution.claim(row["id"], WORKER), "kept")
+    with redis_server.client(1) as client:
+        assert client.delete(f"celery-task-meta-{row['id']}") == 1
+    return str(row["id"])
+
+
+def _answer_of(redis_server: RedisServer, job_id: str) -> str:
+    with redis_server.client(1) as client:
+        stored = client.get(f"celery-task-meta-{job_id}")
+    return str(orjson.loads(stored)["result"])
+
+
+@pytest.mark.usefixtures("backends")
+@pytest.mark.parametrize("how", ["child_died", "hard_limit"])
+def test_the_answer_that_died_with_its_process_is_stored_by_the_parent(
+    redis_server: RedisServer, how: str
+) -> None:
+    job_id = _final_but_unanswered(redis_server)
+    keeper = Keeper(WORKER.boot, lambda: {os.getpid()})
+    if how == "child_died":
+        keeper.child_died(job_id, os.getpid(), "signal 9")
+    else:
+        keeper.hard_limit(job_id, os.getpid())
+    assert _answer_of(redis_server, job_id) == "kept"
+    assert jobs.get(job_id)["state"] == "SUCCEEDED"
+
+
+@pytest.mark.usefixtures("backends")
+def test_a_taken_message_of_a_final_job_goes_back_and_brings_the_answer(
+    redis_server: RedisServer,
+) -> None:
+    final, open_job = _final_but_unanswered(redis_server), submit(NewJob(PING))["id"]
+    with redis_server.client() as client:
+        for job_id in (final, open_job):
+            message = {"headers": {"id": job_id}, "properties": {"priority": 7}}
+            client.hset("unacked", job_id, orjson.dumps([message, "", "default"]))
+            client.zadd("unacked_index", {job_id: 1.0})
+        assert dispatch.restore_unclaimed() == 1
+        assert client.hkeys("unacked") == [open_job.encode()]
+        assert client.llen("default\x06\x167") == 1
+    execution.answer_again(final)
+    assert _answer_of(redis_server, final) == "kept"
+
+
+@pytest.mark.usefixtures("backends")
+def test_an_answer_that_redis_did_not_take_a_second_time_is_due(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _final_but_unanswered(redis_server)
+    with monkeypatch.context() as patched:
+        patched.setitem(app.conf, "result_backend", "redis://127.0.0.1:1/1")
+        execution.answer_again(job_id)
+    assert dispatch.answer_again() == 1
+    assert _answer_of(redis_server, job_id) == "kept"
+
+
+@pytest.mark.usefixtures("backends")
+def test_a_prefix_of_all_keys_of_the_broker_is_kept_to(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**app.conf.broker_transport_options, "global_keyprefix": "mine:"}
+    monkeypatch.setitem(app.conf, "broker_transport_options", options)
+    # Another URL of the same server, for connections are kept by URL.
+    monkeypatch.setattr("materia.broker.app.app.conf.broker_url", redis_server.url(0) + "?prefix")
+    row = submit(NewJob(PING))
+    with redis_server.client() as client:
+        raw = client.rpop("mine:default\x06\x165")
+        assert dispatch.resend_after_loss() == 1
+        assert dispatch.resend_after_loss() == 0
+        message = orjson.loads(raw)
+        message["headers"]["id"] = "unknown"
+        client.hset("mine:unacked", "tag", orjson.dumps([message, "", "default"]))
+        client.zadd("mine:unacked_index", {"tag": 1.0})
+        assert dispatch.restore_unclaimed() == 1
+        assert not client.exists("mine:unacked")
+        assert client.llen("mine:default\x06\x165") == 2
+        assert not client.exists("unacked", "default\x06\x165")
+    assert jobs.get(row["id"])["state"] == "QUEUED"

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from celery import Celery
+from kombu import Connection
+from kombu.pools import connections, producers
 
 app = Celery("materia")
 # Named, not imported: configuration is the operator's file and lies with the tasks.
 app.config_from_object("materia.tasks.celeryconfig")
+
+# Whoever sends or looks gives up soon: what cannot be done now, the scheduler does later.
+IMPATIENT = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
+
+
+@lru_cache(maxsize=4)
+def _impatient(url: str, pid: int) -> Connection:
+    return app.connection_for_write(url, transport_options=IMPATIENT)
+
+
+def connection() -> Any:
+    """Return a connection to the broker, out of a pool and for a ``with``; it gives up soon."""
+    return connections[_impatient(app.conf.broker_write_url, os.getpid())].acquire(block=True)
+
+
+def producer() -> Any:
+    """Return a producer of messages, out of a pool and for a ``with``; it gives up soon."""
+    return producers[_impatient(app.conf.broker_write_url, os.getpid())].acquire(block=True)
 
 
 @lru_cache(maxsize=1024)

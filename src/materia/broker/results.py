@@ -78,7 +78,9 @@ class _Writer(RedisBackend):  # type: ignore[misc]
         try:
             self._send(stored, told)
         except self.connection_errors:
-            # A connection that lay idle may be gone.
+            # A connection that lay idle may be gone, and so then are the others.
+            while self._free:
+                self._give_up(self._free.pop())
             self._send(stored, told)
         return result
 
@@ -93,17 +95,22 @@ class _Writer(RedisBackend):  # type: ignore[misc]
             for _ in commands:
                 connection.read_response()
         except BaseException:
-            connection.disconnect()
-            pool.release(connection)
+            # Also a signal: the replies of this answer must not be read as those of the next.
+            self._give_up(connection)
             raise
         self._free.append(connection)
+
+    def _give_up(self, connection: Any) -> None:
+        connection.disconnect()
+        self.client.connection_pool.release(connection)
 
 
 @lru_cache(maxsize=4)
 def _backend(url: str, pid: int) -> Backend:
     """Return the result backend of this process; a forked child makes its own."""
     backend = app.backend
-    return _Writer(app=app, url=url) if isinstance(backend, RedisBackend) else backend
+    # Not for what is derived from it: Sentinel and clusters find their servers in other ways.
+    return _Writer(app=app, url=url) if type(backend) is RedisBackend else backend
 
 
 def store(row: dict[str, Any]) -> bool:

@@ -1,32 +1,34 @@
-"""Messages of plain clients that a worker took and died before they became rows.
+"""Messages of plain clients that a worker took and died before it had done with them.
 
 Redis gives an unacknowledged message back only after the visibility timeout, which is longer than
-any job. A job that is a row does not need that message; one that is not would wait for an hour.
+any job. A job that is an open row does not need that message. One that is no row yet would wait for
+an hour; so would the client of one that is final, for its answer may have died with the worker.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from typing import Any
 
 from kombu.utils.json import loads
 
-from materia.broker.app import app
+from materia.broker.app import connection
 
 LIMIT = 1000
 
 
-def give_back(older_than_s: float, known: Callable[[Collection[str]], Collection[str]]) -> int:
-    """Return taken messages to their queues when no row has come of them.
+def restore(older_than_s: float, open_jobs: Callable[[Collection[str]], Collection[str]]) -> int:
+    """Return taken messages to their queues when their jobs are no open rows.
 
     A worker that is alive and merely busy may still hold one; it then finds its job claimed.
 
     Args:
         older_than_s: Messages taken later than so many seconds ago are left alone.
-        known: Returns those of some job ids that are rows.
+        open_jobs: Returns those of some job ids that are rows and not final.
     """
-    with app.connection_or_acquire() as connection:
-        channel = connection.default_channel
+    with connection() as broker:
+        channel = broker.default_channel
         if not hasattr(channel, "unacked_index_key"):
             return 0
         client, oldest = channel.client, time.time() - older_than_s
@@ -35,15 +37,22 @@ def give_back(older_than_s: float, known: Callable[[Collection[str]], Collection
         )
         if not tags:
             return 0
-        ids = {}
-        for tag, taken in zip(tags, client.hmget(channel.unacked_key, tags), strict=True):
-            if taken is not None:
-                headers = loads(taken.decode())[0]["headers"]
-                # One with an ETA is held on purpose until it is due.
-                if headers.get("id") and not headers.get("eta"):
-                    ids[tag] = str(headers["id"])
-        rows = known(set(ids.values()))
-        lost = [tag for tag, job_id in ids.items() if job_id not in rows]
+        # The client puts the prefix before the keys of some commands, not of this one.
+        held = client.hmget(channel.global_keyprefix + channel.unacked_key, tags)
+        ids = {tag: _job_id(taken) for tag, taken in zip(tags, held, strict=True) if taken}
+        is_open = open_jobs({job_id for job_id in ids.values() if job_id})
+        lost = [tag for tag, job_id in ids.items() if job_id is not None and job_id not in is_open]
         for tag in lost:
             channel.qos.restore_by_tag(tag, client)
         return len(lost)
+
+
+def _job_id(taken: bytes) -> str | None:
+    """Return the job of a taken message: None when it stays, empty when it is no message."""
+    try:
+        message: dict[str, Any] = loads(taken.decode())[0]
+        headers = message.get("headers") or {}
+        # One with an ETA is held on purpose until it is due; one without an id is old-fashioned.
+        return str(headers["id"]) if headers.get("id") and not headers.get("eta") else None
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ""

@@ -200,6 +200,7 @@ def cancelled(reason: str) -> Row:
 
 def cancel_job(work: Work, row: Row, reason: str) -> None:
     """Cancel a waiting job and tell its campaign, or ask the worker of a running one."""
+    hold_campaign(work, row)
     values = cancelled(reason)
     done = job_rows.settle(work.database, work.connection, row["id"], values, states=WAITING)
     if done is None:
@@ -214,6 +215,16 @@ def cancel_job(work: Work, row: Row, reason: str) -> None:
     effects = failure_effects(done)
     if effects is not None:
         effects(work)
+
+
+def hold_campaign(work: Work, row: Row) -> None:
+    """Hold the campaign of a step before the row of its job.
+
+    Whoever stops a campaign holds it before its jobs; in the other order the two would wait for
+    each other for ever.
+    """
+    if row["step"] and row["step"] != ROOT:
+        campaign_rows.lock(work.connection, row["campaign_id"])
 
 
 def failure_effects(row: Row) -> Callable[[Work], None] | None:

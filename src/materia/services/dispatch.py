@@ -58,7 +58,7 @@ class Dispatcher:
         now = time.monotonic()
         if now - self._refilled > REFILL_EVERY_S:
             self._refilled = now
-            duties += [refill_events, give_back_unclaimed]
+            duties += [refill_events, restore_unclaimed]
         for duty in duties:
             _do(duty)
         return True
@@ -128,15 +128,16 @@ def _send(rows: list[Row]) -> bool:
 
 def resend_after_loss() -> int:
     """Send every waiting job again when Redis has lost its memory, most urgent first."""
-    with broker.app.connection_or_acquire() as connection:
-        client = connection.default_channel.client
-        return _resend_after_loss(client)
+    with broker.connection() as line:
+        channel = line.default_channel
+        return _resend_after_loss(channel.client, channel.global_keyprefix)
 
 
-def _resend_after_loss(client: redis.Redis) -> int:
+def _resend_after_loss(client: redis.Redis, prefix: str) -> int:
     # A restarted server has another run id; what it loaded from its disk may be older.
     run_id = client.info("server")["run_id"]
-    if client.get(EPOCH_KEY) == run_id.encode():
+    # With a prefix, kombu's client puts it before the key of SET, but not of GET.
+    if client.get(prefix + EPOCH_KEY) == run_id.encode():
         return 0
     total, left, after = 0, True, None
     while True:
@@ -157,14 +158,14 @@ def _resend_after_loss(client: redis.Redis) -> int:
     return total
 
 
-def give_back_unclaimed() -> int:
+def restore_unclaimed() -> int:
     """Return messages of plain clients that died with the worker that took them."""
 
-    def known(ids: Collection[str]) -> set[str]:
+    def open_jobs(ids: Collection[str]) -> set[str]:
         with database().read() as connection:
-            return job_rows.known(connection, ids)
+            return job_rows.open_of(connection, ids)
 
-    return unclaimed.give_back(settings.current().resend_after_s, known)
+    return unclaimed.restore(settings.current().resend_after_s, open_jobs)
 
 
 def refill_events() -> int:

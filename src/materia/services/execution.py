@@ -15,13 +15,12 @@ import orjson
 
 from materia import log, settings
 from materia.broker import app as broker
-from materia.broker import results
 from materia.errors import ConflictError, DataError, MateriaError, StateError, TransientError
 from materia.services import running
-from materia.services.campaign_life import cancel_job, cancelled, failure_effects
+from materia.services.campaign_life import cancel_job, cancelled, failure_effects, hold_campaign
 from materia.services.running import Outcome, RunningJob, Superseded, storable
 from materia.services.submission import NewJob
-from materia.services.work import Work, add_claimed, finish, unit_of_work
+from materia.services.work import Work, add_claimed, answer, finish, unit_of_work
 from materia.store import jobs as job_rows
 from materia.store.database import database
 from materia.store.jobs import WAITING, JobState, Row
@@ -70,6 +69,21 @@ def claim(job_id: str, claimant: Claimant) -> RunningJob:
     if row is None:
         raise Duplicate(f"job {job_id} is not waiting")
     return RunningJob(row)
+
+
+def answer_again(job_id: str) -> None:
+    """Answer the client of a final job once more: the first answer may have died with its process.
+
+    Waits for a database that is away, for nobody else knows that the answer may be missing.
+    """
+
+    def look() -> None:
+        with database().read() as connection:
+            row = job_rows.get(connection, job_id)
+        if row and row["state"] in job_rows.FINAL:
+            answer([row])
+
+    _patiently(look, job_id)
 
 
 def abandon(job_id: str, claimant: Claimant) -> None:
@@ -188,7 +202,7 @@ def _is_finished(job: RunningJob, state: str) -> bool:
         row = job_rows.get(connection, job.id)
     if row is None or row["token"] != job.token or row["state"] != state:
         return False
-    results.store(row)
+    answer([row])
     return True
 
 
@@ -203,6 +217,7 @@ def _finish_once(
             raise lost
         return
     with unit_of_work() as work:
+        hold_campaign(work, job.row)
         if not work.finish(job.row, values):
             raise lost
         if effects is not None:
@@ -253,14 +268,14 @@ def _try_again(job: RunningJob, error: TransientError) -> Exception:
         return error
     delay = policy.retry_delay_s * 2 ** job.row["retries"] * random.uniform(0.75, 1.25)
     values = {
-        "state": JobState.RETRYING,
+        **_waiting_again(job.row, JobState.RETRYING),
         "retries": job.row["retries"] + 1,
         "error": describe(error),
-        "sent_at": None,
     }
 
     def write() -> None:
         with unit_of_work() as work:
+            hold_campaign(work, job.row)
             row = job_rows.settle(
                 work.database, work.connection, job.id, values, token=job.token, run_in_s=delay
             )
@@ -298,7 +313,7 @@ def _stopped_by_signal(job: RunningJob, error: BaseException) -> Exception:
     row = rows[-1]
     if row is not None and row["token"] == job.token and row["state"] in job_rows.FINAL:
         # The signal came right after the final write, and perhaps before the answer.
-        results.store(row)
+        _patiently(lambda: answer([row]), job.id)
         return Stopped("finished before the signal")
     if row is None or row["token"] != job.token or row["state"] != JobState.RUNNING:
         return ClaimLost(f"the claim on job {job.id} is lost")
@@ -329,18 +344,17 @@ def out_of_time(kind: str, limit_s: float) -> Row:
     }
 
 
+def _waiting_again(row: Row, state: JobState = JobState.QUEUED) -> Row:
+    """Return the columns of a claimed job that nobody holds any longer; its old token is void."""
+    token = row["token"] + 1
+    return {"state": state, "token": token, "claimed_by": None, "pid": None, "sent_at": None}
+
+
 def give_back(row: Row) -> bool:
     """Queue a claimed job again without counting the attempt; its old token is void."""
-    values = {
-        "state": JobState.QUEUED,
-        "attempt": max(row["attempt"] - 1, 0),
-        "token": row["token"] + 1,
-        "run_at": None,
-        "claimed_by": None,
-        "pid": None,
-        "sent_at": None,
-    }
+    values = {**_waiting_again(row), "attempt": max(row["attempt"] - 1, 0), "run_at": None}
     with unit_of_work() as work:
+        hold_campaign(work, row)
         queued = job_rows.settle(
             work.database, work.connection, row["id"], values, token=row["token"]
         )
@@ -367,11 +381,8 @@ def crashed(row: Row, reason: str) -> None:
         "type": "WorkerLostError",
         "module": "billiard.exceptions",
     }
-    again = crashes < limit
-    state = JobState.QUEUED if again else JobState.QUARANTINED
-    values = {"state": state, "crashes": crashes, "error": error, "token": row["token"] + 1}
-    values |= {"claimed_by": None, "pid": None, "sent_at": None}
-    _settle_from_outside(row, values)
+    state = JobState.QUEUED if crashes < limit else JobState.QUARANTINED
+    _settle_from_outside(row, {**_waiting_again(row, state), "crashes": crashes, "error": error})
 
 
 def end(row: Row, values: Row) -> bool:
@@ -385,6 +396,7 @@ def end(row: Row, values: Row) -> bool:
 
 def _settle_from_outside(row: Row, values: Row) -> bool:
     with unit_of_work() as work:
+        hold_campaign(work, row)
         settled = job_rows.settle(
             work.database, work.connection, row["id"], values, token=row["token"]
         )

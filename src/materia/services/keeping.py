@@ -18,6 +18,7 @@ from materia.events import stream
 from materia.events.models import Event, job_topic
 from materia.services import execution
 from materia.services.campaign_life import cancelled
+from materia.services.work import answer
 from materia.store import events as event_rows
 from materia.store import jobs as job_rows
 from materia.store.database import database
@@ -107,15 +108,24 @@ class Keeper:
 
     def child_died(self, job_id: str, pid: int | None, reason: str) -> None:
         """Record that the process of a job died by itself."""
-        with database().read() as connection:
-            row = job_rows.get(connection, job_id)
-        if row and self._is_held(row, pid):
+        row = self._held(job_id, pid)
+        if row is not None:
             self._record_death(row, reason)
 
-    def _is_held(self, row: Row, pid: int | None) -> bool:
-        """Tell whether this child still holds the claim; a later attempt is another's."""
-        held = row["state"] == job_rows.JobState.RUNNING and row["claimed_by"] == self.boot
-        return held and pid in (None, row["pid"])
+    def _held(self, job_id: str, pid: int | None) -> Row | None:
+        """Return the job of a dead child if that held its claim; a later attempt is another's.
+
+        A job that is final is answered again: the child may have died before it had done so.
+        """
+        with database().read() as connection:
+            row = job_rows.get(connection, job_id)
+        if row is None:
+            return None
+        if row["state"] in job_rows.FINAL:
+            answer([row])
+            return None
+        is_held = row["state"] == job_rows.JobState.RUNNING and row["claimed_by"] == self.boot
+        return row if is_held and pid in (None, row["pid"]) else None
 
     def _record_death(self, row: Row, reason: str) -> None:
         if row["cancel_requested_at"] is not None:
@@ -125,9 +135,8 @@ class Keeper:
 
     def hard_limit(self, job_id: str, pid: int | None) -> None:
         """Record that a job was killed at its hard limit."""
-        with database().read() as connection:
-            row = job_rows.get(connection, job_id)
-        if row and self._is_held(row, pid):
+        row = self._held(job_id, pid)
+        if row is not None:
             execution.end(row, execution.out_of_time("hard", row["hard_limit_s"]))
 
     def give_all_back(self) -> list[int]:

@@ -105,11 +105,11 @@ def _finish(database: Database, driver: Any, known: Row, values: Row) -> tuple[E
     return None if number is None else (replace(event, number=number), row)
 
 
-def _answer(db: Database, rows: Sequence[Row]) -> None:
+def answer(rows: Sequence[Row]) -> None:
     """Answer the plain clients of final jobs; what the backend does not take is due."""
     unanswered = [row["id"] for row in rows if not results.store(row)]
     if unanswered:
-        with db.write() as connection:
+        with database().write() as connection:
             job_rows.mark_answered(connection, unanswered, done=False)
 
 
@@ -127,7 +127,7 @@ def unit_of_work(*, is_claim: bool = False) -> Iterator[Work]:
         rows = [{**_row_of(event), "number": event.number} for event in work.events]
         event_rows.add(db, driver_of(connection), rows)
     stream.append([*work.reported, *work.events], hold=is_claim)
-    _answer(db, work.to_answer)
+    answer(work.to_answer)
     unsent = messages.send(work.to_send) if work.to_send else []
     if unsent:
         with db.write() as connection:
@@ -152,5 +152,5 @@ def finish(known: Row, values: Row) -> bool:
     if done is not None:
         event, row = done
         stream.append([event])
-        _answer(db, [row])
+        answer([row])
     return done is not None

@@ -242,20 +242,25 @@ def finish(
     return _finish(database, tuple(values)).run(driver, parameters, event)
 
 
+def _in_order(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Select rows for a change, and hold them in the order of their ids.
+
+    Two changes of many rows that held them in different orders would wait for each other for ever.
+    """
+    return jobs.c.id.in_(select(jobs.c.id).where(*conditions).order_by(jobs.c.id).with_for_update())
+
+
 def renew(
     database: Database, connection: Connection, claimed_by: str, pids: Sequence[int], lease_s: float
 ) -> None:
     """Renew the leases of the jobs that the living children of a worker run."""
-    connection.execute(
-        update(jobs)
-        .where(
-            is_open,
-            jobs.c.state == JobState.RUNNING,
-            jobs.c.claimed_by == claimed_by,
-            jobs.c.pid.in_(list(pids)),
-        )
-        .values(lease_until=database.now() + lease_s)
+    kept = _in_order(
+        is_open,
+        jobs.c.state == JobState.RUNNING,
+        jobs.c.claimed_by == claimed_by,
+        jobs.c.pid.in_(list(pids)),
     )
+    connection.execute(update(jobs).where(kept).values(lease_until=database.now() + lease_s))
 
 
 def running_of(connection: Connection, claimed_by: str) -> list[Row]:
@@ -324,6 +329,7 @@ def waiting_page(connection: Connection, after: tuple[int, float, str] | None, n
 def waiting_of(connection: Connection, campaign_id: str) -> list[Row]:
     """Return the waiting jobs of a campaign."""
     query = select(jobs).where(jobs.c.campaign_id == campaign_id, jobs.c.state.in_(WAITING))
+    query = query.order_by(jobs.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -332,7 +338,7 @@ def mark_sent(database: Database, connection: Connection, ids: Sequence[str]) ->
     if ids:
         connection.execute(
             update(jobs)
-            .where(jobs.c.id.in_(list(ids)))
+            .where(_in_order(jobs.c.id.in_(list(ids))))
             .values(sent_at=database.now(), sends=jobs.c.sends + 1)
         )
 
@@ -340,15 +346,15 @@ def mark_sent(database: Database, connection: Connection, ids: Sequence[str]) ->
 def mark_unsent(connection: Connection, ids: Sequence[str]) -> None:
     """Note that a message could not be sent, so that the scheduler sends it."""
     if ids:
-        connection.execute(update(jobs).where(jobs.c.id.in_(list(ids))).values(sent_at=None))
+        chosen = _in_order(jobs.c.id.in_(list(ids)))
+        connection.execute(update(jobs).where(chosen).values(sent_at=None))
 
 
 def mark_answered(connection: Connection, ids: Sequence[str], *, done: bool) -> None:
     """Note whether answers are stored; those that are not are due."""
     if ids:
-        connection.execute(
-            update(jobs).where(jobs.c.id.in_(list(ids))).values(is_answer_due=not done)
-        )
+        chosen = _in_order(jobs.c.id.in_(list(ids)))
+        connection.execute(update(jobs).where(chosen).values(is_answer_due=not done))
 
 
 def unanswered(connection: Connection, limit: int) -> list[Row]:
@@ -383,9 +389,10 @@ def get(connection: Connection, job_id: str) -> Row | None:
     return dict(row) if row else None
 
 
-def known(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Return those of some ids that are jobs."""
-    return set(connection.execute(select(jobs.c.id).where(jobs.c.id.in_(list(ids)))).scalars())
+def open_of(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Return those of some ids that are jobs and not final."""
+    query = select(jobs.c.id).where(jobs.c.id.in_(list(ids)), is_open)
+    return set(connection.execute(query).scalars())
 
 
 def by_key(connection: Connection, idempotency_key: str) -> Row | None:

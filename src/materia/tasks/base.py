@@ -8,12 +8,13 @@ answer. `materia.broker.results` stores the answer once, after the job's final r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery import Task
 from celery.backends.base import DisabledBackend
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry
 from celery.worker.request import Request
 
 from materia import log
@@ -26,11 +27,31 @@ from materia.services.running import RunningJob
 from materia.services.submission import NewJob
 from materia.tasks import process
 
+# Types of the hard and the soft limit of a message.
+LIMITS = [list(kinds) for kinds in product((int, float, type(None)), repeat=2)]
+
 logger = log.logger(__name__)
 
 
 class DurableRequest(Request):  # type: ignore[misc]
     """A delivery in the worker's parent: it records how a child ended that cannot say so itself."""
+
+    _limits: Sequence[float | None] = (None, None)
+
+    @property
+    def time_limits(self) -> Sequence[float | None]:
+        """Hard and soft limit in seconds that the message asks for; Celery sets them."""
+        return self._limits
+
+    @time_limits.setter
+    def time_limits(self, given: Any) -> None:
+        # Anything else would end the worker when its pool starts to count.
+        if not isinstance(given, list | tuple) or [*map(type, given)] not in LIMITS:
+            raise InvalidTaskError(
+                f"the header timelimit is {given!r:.100}; it must be [hard, soft], each a number "
+                "of seconds or null"
+            )
+        self._limits = given
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Record a hard limit; the soft one is handled by the child."""
@@ -123,6 +144,7 @@ class DurableTask(Task):  # type: ignore[misc]
         try:
             job = self._claim(claimant, args, kwargs)
         except Duplicate as error:
+            execution.answer_again(self.request.id)
             raise Ignore(str(error)) from None
         except SoftTimeLimitExceeded:
             # The signal was meant for the job before and struck this one between claim and run.

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps, signals
+from celery.concurrency import prefork, solo
 
 from materia import log, settings
 from materia.broker.app import app
@@ -25,12 +26,25 @@ logger = log.logger(__name__)
 LEAVE_WITHIN_S = 5.0
 
 
+def _require_processes(pool: type) -> None:
+    """End a worker whose pool cannot keep the promises of a durable job."""
+    if issubclass(pool, prefork.TaskPool | solo.TaskPool):
+        return
+    raise SystemExit(
+        f"error: a worker with the pool {pool.__module__}.{pool.__name__} does not start: limits, "
+        "cancels and crashes of a job need a process that runs nothing else.\n"
+        "Choose --pool prefork, which is the default, or --pool solo for a worker of one job at a "
+        "time without limits; --concurrency sets the number of processes."
+    )
+
+
 class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
     """A thread of the parent that keeps the claims of the children."""
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **_: Any) -> None:
+        _require_processes(parent.pool_cls)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
