@@ -270,7 +270,7 @@ def _is_class_like(values: FloatArray) -> bool:
         return False
     n_values = len(np.unique(values))
     is_frequent = n_values * MIN_ROWS_PER_INFERRED_CLASS <= len(values)
-    return n_values <= MAX_INFERRED_CLASSES and is_frequent
+    return 1 < n_values <= MAX_INFERRED_CLASSES and is_frequent
 
 
 def _labels(series: pl.Series, values: FloatArray | None) -> list[Label]:

@@ -30,4 +30,6 @@ def replacing(path: Path) -> Iterator[Path]:
             f"cannot write '{path.name}': {reason}", "free space or name another folder"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        # Gone already when all went well; ours to clean up when the disk was full.
+        if temporary.is_file():
+            temporary.unlink()

@@ -35,6 +35,18 @@ SUFFIX = ".model"
 MAX_CARD_BYTES = 64 * 2**20
 _CARD = "model.json"
 _PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle")
+# Protocol 2 and later, then what joblib compresses by: zlib, gzip, bzip2, xz and lz4.
+_PICKLE_STARTS = (
+    b"\x80",
+    b"x\x01",
+    b"x^",
+    b"x\x9c",
+    b"x\xda",
+    b"\x1f\x8b",
+    b"BZ",
+    b"\xfd7",
+    b"\x04\x22",
+)
 _RETRAIN = (
     "retrain it from its table (ml_tasks.distributed_training), or convert it: where you trust the "
     "file, save its estimator by skops.io.dump, then materia.ml.conversion.convert reads that"
@@ -206,8 +218,7 @@ def _refuse_pickle(path: Path) -> None:
         raise NotFoundError(f"there is no model file '{path.name}'")
     with path.open("rb") as file:
         start = file.read(2)
-    # Pickles of protocol 2 and later begin with 0x80; joblib compresses them in several ways.
-    if path.suffix.lower() in _PICKLES or start[:1] == b"\x80" or start in (b"x\x9c", b"\x1f\x8b"):
+    if path.suffix.lower() in _PICKLES or start.startswith(_PICKLE_STARTS):
         raise _pickle(path)
 
 
