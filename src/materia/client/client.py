@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 
 from materia.client import definitions, local
-from materia.client.nouns import Campaigns, Jobs, Run
+from materia.client.nouns import Campaigns, Jobs, Run, Schedules
 from materia.client.steps import got
 from materia.client.wire import Address, AsyncWire, Wire
 
@@ -22,6 +22,7 @@ class _Operations:
     def __init__(self, run: Run, stream: Run) -> None:
         self.campaigns = Campaigns(run, stream)
         self.jobs = Jobs(run, stream)
+        self.schedules = Schedules(run, stream)
         self._run = run
 
     def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:
