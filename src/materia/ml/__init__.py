@@ -6,6 +6,7 @@ splitting.py, metrics.py            which rows nobody may learn from, and how we
 training.py, ensemble.py            partitions trained one by one, and their common answer
 grid.py, search.py                  trials of hyper-parameters, scored on shared folds
 model_file.py, formats.py           a stored model, read without running anything it holds
+trees.py                            trees of a file checked before they are walked
 conversion.py                       forests trained elsewhere
 prediction.py                       batch files to files of predictions
 

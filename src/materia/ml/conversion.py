@@ -19,6 +19,7 @@ from materia.ml.dataset import Dataset, load_dataset
 from materia.ml.estimators import TABLE, answer
 from materia.ml.schema import Schema
 from materia.ml.training import TrainedModel
+from materia.ml.trees import check_trees
 
 
 def convert(source: Path, dataset_path: Path, model_config: Any) -> TrainedModel:
@@ -49,6 +50,7 @@ def convert(source: Path, dataset_path: Path, model_config: Any) -> TrainedModel
     dataset = load_dataset(dataset_path, config.training)
     model = formats.from_bytes(source.read_bytes(), name, dataset.schema.task)
     dataset = _in_its_order(dataset, model, source)
+    check_trees(model, len(dataset.schema.features))
     schema = dataset.schema
     if schema.task == "classification":
         _renumber(model, schema, source)

@@ -37,9 +37,15 @@ _TRUSTED = frozenset(
 
 
 def to_bytes(model: Any) -> bytes:
-    """Return a fitted estimator as the bytes of a skops file."""
-    content = model.to_data() if isinstance(model, GaussianModel) else model
-    return bytes(skops.io.dumps(content))
+    """Return a fitted estimator as the bytes of a skops file.
+
+    Raises:
+        DataError: It holds a type that `from_bytes` would refuse.
+    """
+    content = bytes(skops.io.dumps(model.to_data() if isinstance(model, GaussianModel) else model))
+    # A model that cannot be read again must not be taken for a success.
+    _foreign_types(content)
+    return content
 
 
 def from_bytes(content: bytes, estimator: str, task: Task) -> Any:
@@ -50,14 +56,7 @@ def from_bytes(content: bytes, estimator: str, task: Task) -> Any:
     """
     try:
         _check_packing(content)
-        found = skops.io.get_untrusted_types(data=content)
-        foreign = [name for name in found if name not in _TRUSTED]
-        if foreign:
-            raise DataError(
-                f"the model holds foreign types: {', '.join(foreign[:5])}",
-                "only models that MatCraft trained are read; retrain it",
-            )
-        model = skops.io.loads(content, trusted=found)
+        model = skops.io.loads(content, trusted=_foreign_types(content))
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged file may fail anywhere in the library
@@ -65,6 +64,18 @@ def from_bytes(content: bytes, estimator: str, task: Task) -> Any:
             f"the model cannot be read: {type(error).__name__}: {error}", "retrain it"
         ) from None
     return _checked(model, estimator, task)
+
+
+def _foreign_types(content: bytes) -> list[str]:
+    """Return the types beyond those that skops trusts, all of which are on our list."""
+    found: list[str] = skops.io.get_untrusted_types(data=content)
+    foreign = [name for name in found if name not in _TRUSTED]
+    if foreign:
+        raise DataError(
+            f"the model holds foreign types: {', '.join(foreign[:5])}",
+            "only models that MatCraft trained are read; retrain it",
+        )
+    return found
 
 
 def _check_packing(content: bytes) -> None:

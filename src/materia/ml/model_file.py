@@ -27,6 +27,7 @@ from materia.ml.estimators import TABLE
 from materia.ml.files import replacing
 from materia.ml.schema import Schema
 from materia.ml.training import TrainedModel
+from materia.ml.trees import check_trees
 from materia.version import __version__
 
 FORMAT = "materia-model"
@@ -36,16 +37,8 @@ MAX_CARD_BYTES = 64 * 2**20
 _CARD = "model.json"
 _PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle")
 # Protocol 2 and later, then what joblib compresses by: zlib, gzip, bzip2, xz and lz4.
-_PICKLE_STARTS = (
-    b"\x80",
-    b"x\x01",
-    b"x^",
-    b"x\x9c",
-    b"x\xda",
-    b"\x1f\x8b",
-    b"BZ",
-    b"\xfd7",
-    b"\x04\x22",
+_PICKLE_STARTS = tuple(
+    map(bytes.fromhex, ("80", "7801", "785e", "789c", "78da", "1f8b", "425a", "fd37", "0422"))
 )
 _RETRAIN = (
     "retrain it from its table (ml_tasks.distributed_training), or convert it: where you trust the "
@@ -164,7 +157,9 @@ def read_model(path: Path, sha256: str | None = None) -> Model:
     if estimator not in TABLE or schema.task not in estimators.tasks_of(estimator):
         raise DataError(f"'{path.name}' names an unknown estimator, {estimator!r}", _RETRAIN)
     members = [formats.from_bytes(content, estimator, schema.task) for content in contents]
-    return Model(card, schema, estimator, tuple(members))
+    model = Model(card, schema, estimator, tuple(members))
+    _check_fit(model, path)
+    return model
 
 
 def _card(archive: ZipFile, path: Path) -> dict[str, Any]:
@@ -209,6 +204,18 @@ def _member(archive: ZipFile, entry: Mapping[str, Any], path: Path) -> bytes:
     if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
         raise _changed(path, f"the hash of '{entry['file']}' differs")
     return content
+
+
+def _check_fit(model: Model, path: Path) -> None:
+    """Let the members answer for one row, so that none fails later on a whole batch."""
+    try:
+        for member in model.members:
+            check_trees(member, len(model.schema.features))
+        model.answer(np.zeros((1, len(model.schema.features))))
+    except DataError as error:
+        raise _changed(path, error.message) from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise _changed(path, f"a member does not fit the schema ({error})") from None
 
 
 def _refuse_pickle(path: Path) -> None:

@@ -127,9 +127,14 @@ def read_frame(
 
 def header_of(file: Path, delimiter: str = ",") -> list[str]:
     """Return the names of a file's columns."""
-    if file.suffix.lower() == ".parquet":
+    if not file.is_file():
+        raise NotFoundError(f"there is no file '{file.name}'")
+    if file.suffix.lower() != ".parquet":
+        return _header(file, delimiter)
+    try:
         return list(pl.read_parquet_schema(file))
-    return _header(file, delimiter)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"'{file.name}' cannot be read: {_first_line(error)}") from None
 
 
 def _wanted(frame: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:

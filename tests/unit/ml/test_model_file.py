@@ -21,6 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from materia.errors import DataError, DefinitionError, NotFoundError
 from materia.ml import conversion, formats, training
+from materia.ml.ensemble import combine
 from materia.ml.estimators import TABLE
 from materia.ml.model_file import read_card, read_model, write_model
 from materia.ml.training import TrainedModel
@@ -68,7 +69,7 @@ def assert_round_trip(folder: Path, path: Path, config: dict[str, Any]) -> None:
     model = read_model(written.path, written.sha256)
     assert model.schema == plan.dataset.schema
     found = model.answer(plan.dataset.X[plan.held_out])
-    again = training.combine([outcome.answer for outcome in outcomes.values()])
+    again = combine([outcome.answer for outcome in outcomes.values()])
     assert np.array_equal(found.values, again.values)
     for own, other in ((found.std, again.std), (found.probabilities, again.probabilities)):
         assert (own is None) == (other is None)
@@ -250,3 +251,58 @@ def test_a_forest_trained_elsewhere_is_converted(tmp_path: Path) -> None:
         conversion.convert(source, table, {"estimator": "extra_trees"})
     with pytest.raises(DefinitionError, match="retrain"):
         conversion.convert(source, table, {"estimator": "linear"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("left_child", 0), ("right_child", 10**6), ("feature", 10), ("feature", -5)],
+)
+def test_a_tree_that_leads_out_of_its_arrays_is_not_walked(
+    tmp_path: Path, stored: Path, field: str, value: int
+) -> None:
+    frame = ml_tables.bundled("diabetes")
+    X, y = frame.drop("target").to_numpy(), frame["target"].to_numpy()
+    forest = RandomForestRegressor(2, max_depth=3, random_state=0).fit(X, y)
+    state = forest.estimators_[1].tree_.__getstate__()
+    state["nodes"][field][0] = value
+    forest.estimators_[1].tree_.__setstate__(state)
+    with_member(stored, skops.io.dumps(forest))
+    with pytest.raises(DataError, match="a tree of the model is damaged"):
+        read_model(stored)
+
+
+@pytest.mark.parametrize("field", ["left", "feature_idx"])
+def test_boosted_trees_are_checked_alike(tmp_path: Path, field: str) -> None:
+    path = ml_tables.write(tmp_path, "diabetes")
+    trained = ml_tables.train(path, estimator="gradient_boosting", num_partitions=1)
+    boosted = formats.from_bytes(trained.members[0], "gradient_boosting", "regression")
+    boosted._predictors[3][0].nodes[field][0] = 0 if field == "left" else 99
+    broken = TrainedModel({}, trained.card, (formats.to_bytes(boosted),))
+    with pytest.raises(DataError, match="a tree of the model is damaged"):
+        read_model(write_model(tmp_path / "b.model", broken).path)
+
+
+def test_a_member_that_does_not_fit_the_schema_is_refused(stored: Path) -> None:
+    with_member(stored, skops.io.dumps(RandomForestRegressor(2).fit([[1.0], [2.0]], [1.0, 2.0])))
+    with pytest.raises(DataError, match="does not fit the schema"):
+        read_model(stored)
+    with_member(stored, skops.io.dumps(RandomForestRegressor(2)))
+    with pytest.raises(DataError, match="does not fit the schema"):
+        read_model(stored)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"loss": "absolute_error"},
+        {"loss": "poisson"},
+        {"loss": "gamma"},
+        {"loss": "quantile", "quantile": 0.7},
+        {"early_stopping": True},
+        {"early_stopping": True, "scoring": "r2"},
+    ],
+)
+def test_boosted_trees_of_any_loss_are_stored(tmp_path: Path, params: dict[str, Any]) -> None:
+    path = ml_tables.write(tmp_path, "diabetes")
+    config = {"estimator": "gradient_boosting", "n_estimators": 5, "num_partitions": 1}
+    assert_round_trip(tmp_path, path, config | params)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from materia.errors import DataError, DefinitionError
 from materia.ml import splitting, training
-from materia.ml.config import TrainingConfig
+from materia.ml.config import TrainingConfig, parse_config
 from materia.ml.dataset import make_dataset
 from materia.ml.ensemble import Answer, combine
 from materia.ml.estimators import TABLE, fit
@@ -244,7 +244,7 @@ def test_a_plan_is_not_changed_by_training(tmp_path: Path) -> None:
     plan.dataset.X.flags.writeable = plan.dataset.y.flags.writeable = False
     for estimator in TABLE:
         own = SMALL if estimator in ("random_forest", "extra_trees") else {}
-        config = training.parse_config({"estimator": estimator, **own})
+        config = parse_config({"estimator": estimator, **own})
         training.train_partition(0, training.plan(config, plan.dataset))
     assert np.array_equal(plan.dataset.X, X, equal_nan=True)
     assert np.array_equal(plan.dataset.y, y)
