@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     max_crashes: Annotated[int, Field(ge=1)] = Field(
         3, description="deaths of its own process after which a job is quarantined"
     )
+    processes_per_job: Annotated[int, Field(ge=1, le=1024)] = Field(
+        2, description="processes of this machine that a training or prediction uses at a time"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @cached_property

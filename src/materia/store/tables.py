@@ -288,3 +288,19 @@ schedule_runs = Table(
     Column("job_id", String(255), nullable=False),
     Column("fired_at", Double, nullable=False),
 )
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("name", String(128), nullable=False),
+    # Below the data root where it lies there, so that the folder may move.
+    Column("path", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # What the file says of itself: estimator, schema, scores.
+    Column("card", Document, nullable=False),
+    Column("job_id", String(255), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "created_at", "id"),
+)

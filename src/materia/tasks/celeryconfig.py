@@ -58,6 +58,8 @@ task_routes: dict[str, dict[str, Any]] = {
     "tasks.campaign_tasks.evaluate_candidates": {"queue": "default", "priority": 5},
     "tasks.campaign_tasks.compute_pareto_front": {"queue": "default", "priority": 1},
     "tasks.campaign_tasks.*": {"queue": "default", "priority": 5},
+    "tasks.ml_tasks.*": {"queue": "ml", "priority": 5},
+    "tasks.data_tasks.*": {"queue": "data", "priority": 5},
     "tasks.simple_tasks.*": {"queue": "default", "priority": 5},
 }
 
