@@ -27,6 +27,8 @@ A schedule has an id, a task, and either a line of cron or an interval:
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NEVER = "never"
 SHOWN_RUNS = 5
+# Names up to this length stay in one line of a list.
+WHOLE = 24
 
 app = typer.Typer(no_args_is_help=True, help=HELP)
 
@@ -270,8 +272,10 @@ def table_of(schedules: list[dict[str, Any]]) -> Table:
         for s in schedules
     ]
     table = tables.table_of(("id", "task", "when", "next"), rows)
-    for column in table.columns[:-1]:
-        column.no_wrap, column.overflow = False, "fold"
+    for number, column in enumerate(table.columns[:-1]):
+        is_short = all(len(row[number]) <= WHOLE for row in rows)
+        # A line of cron and its zone are two words, and may share a cell first.
+        column.no_wrap, column.overflow = is_short and column.header != "when", "fold"
     return table
 
 

@@ -296,3 +296,13 @@ def test_every_verb_has_a_help_that_fits_eighty_columns() -> None:
         assert f"schedule {verb}" in shown
         assert max(map(len, shown.splitlines())) <= 80
         assert ("--json" in shown) and ("--server" in shown)
+
+
+def test_names_of_common_length_stay_whole_in_eighty_columns() -> None:
+    names = {**SCHEDULE, "id": "daily-model-retraining", "task": "tasks.ml_tasks.retrain_models"}
+    screen = io.StringIO()
+    Console(file=screen, width=80, highlight=False).print(commands.table_of([names]))
+    shown = screen.getvalue()
+    assert max(map(len, shown.splitlines())) <= 80
+    for part in (names["id"], "ml_tasks.retrain_models", "0 2 * * *", "Europe/Berlin"):
+        assert part in shown
