@@ -164,14 +164,14 @@ def _read_one(source: Path, folder: Path, tick: Callable[[float], None]) -> _Rea
             for name in numeric.copy():
                 cells = rows.frame[name].drop_nulls()
                 has_values |= {name} if len(cells) else set()
-                if not _are_numbers(cells):
-                    numeric.discard(name)
+                numeric -= set() if _are_numbers(cells) else {name}
             found.n_rows += rows.frame.height
             found.n_rejected += len(rows.faults)
             found.parts.append(folder / f"{len(found.parts)}.arrow")
             rows.frame.write_ipc(found.parts[-1], compression="lz4")
             tick(min(1.0, rows.done / max(1, table.size)))
     found.columns |= dict.fromkeys(numeric & has_values, pl.Float64())
+    found.columns |= dict.fromkeys(text - has_values, pl.Null())
     return found
 
 
@@ -233,12 +233,17 @@ def _result(
 
 
 def _common_types(read: Sequence[_Read]) -> dict[str, pl.DataType]:
-    """Return one type per column over all sources: numbers, or text where they disagree."""
+    """Return one type per column over all sources: text where they disagree.
+
+    A column without a value agrees with every type.
+    """
     common: dict[str, pl.DataType] = {}
     for one in read:
         for name, dtype in one.columns.items():
             before = common.setdefault(name, dtype)
-            if before.is_numeric() and dtype.is_numeric():
+            if pl.Null in (before, dtype):
+                common[name] = dtype if before == pl.Null else before
+            elif before.is_numeric() and dtype.is_numeric():
                 common[name] = before if before == dtype else pl.Float64()
             elif before != dtype:
                 common[name] = pl.String()
@@ -282,8 +287,10 @@ def _summary(
         if functions:
             values = rows.select(_applied(one, name).alias(one) for one in functions)
             (row,) = values.collect(engine="streaming").to_dicts()
-            kind = "number" if dtype.is_numeric() else str(dtype).lower()
-            summary[name] = {"type": kind, **{key: _plain(value) for key, value in row.items()}}
+            summary[name] = {
+                "type": _kind(dtype),
+                **{key: _plain(value) for key, value in row.items()},
+            }
     return summary
 
 
@@ -311,7 +318,7 @@ def _differences(read: Sequence[_Read]) -> list[dict[str, Any]]:
     for name in dict.fromkeys(name for one in read for name in one.columns):
         missing = [str(one.source) for one in read if name not in one.columns]
         types = {str(one.source): _kind(one.columns[name]) for one in read if name in one.columns}
-        if missing or len(set(types.values())) > 1:
+        if missing or len(set(types.values()) - {"empty"}) > 1:
             differences.append({"column": name, "missing_in": missing, "types": types})
     return differences
 
@@ -319,7 +326,7 @@ def _differences(read: Sequence[_Read]) -> list[dict[str, Any]]:
 def _kind(dtype: pl.DataType) -> str:
     if dtype.is_numeric():
         return "number"
-    return "text" if dtype == pl.String else str(dtype).lower()
+    return {pl.String: "text", pl.Null: "empty"}.get(type(dtype), str(dtype).lower())
 
 
 def _plain(value: Any) -> Any:

@@ -193,7 +193,7 @@ class Cutter:
     def _inspect(self, content: bytes, walked: _Walked | None = None) -> Block:
         """Take out the records that are ragged, blank or not UTF-8."""
         is_quoted = b'"' in content
-        if not is_quoted and len(content) <= MAX_RECORD_BYTES:
+        if walked is None and not is_quoted and len(content) <= MAX_RECORD_BYTES:
             marks = content.translate(None, self._others)
             n_rows = len(marks) // self._width
             is_even = marks == self._pattern * n_rows

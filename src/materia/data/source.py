@@ -291,7 +291,7 @@ class _Stream:
     @property
     def position(self) -> int:
         """Bytes of the file that have been used."""
-        return self.raw.tell()
+        return self.raw.tell() - (0 if self.is_gzip else len(self._waiting))
 
     def put_back(self, content: bytes) -> None:
         """Let the next read begin with `content`."""

@@ -154,6 +154,8 @@ class Steps:
             column = self._number(column, condition.path)
         if dtype.is_integer() and all(isinstance(one, int) for one in _listed(value)):
             return _compared(pl.col(column), condition.op, value)
+        if condition.op == "in":
+            value = tuple(float(one) for one in value)
         return _compared(pl.col(column).cast(pl.Float64).fill_nan(None), condition.op, value)
 
     def _text(self, condition: Condition, dtype: pl.DataType) -> pl.Expr:

@@ -29,6 +29,7 @@ from materia.mdl.expression import Expression, parse
 from materia.mdl.suggest import did_you_mean
 
 OPERATORS = (">", "<", ">=", "<=", "==", "!=", "in", "null", "not_null")
+MISSPELT = {"=>": ">=", "=<": "<=", "=": "==", "<>": "!=", "≥": ">=", "≤": "<=", "≠": "!="}
 TYPES: Mapping[str, tuple[str, ...]] = {
     "integer": ("int", "int64"),
     "float": ("number", "double", "float64"),
@@ -130,7 +131,9 @@ def _filter(value: Any, path: str) -> tuple[Condition, ...]:
 
 def _condition(column: str, op: str, value: Any, path: str) -> Condition:
     if op not in OPERATORS:
-        raise _wrong(path, f"there is no comparison '{op}'", did_you_mean(str(op), OPERATORS))
+        meant = MISSPELT.get(str(op))
+        fix = f"did you mean '{meant}'?" if meant else did_you_mean(str(op), OPERATORS)
+        raise _wrong(path, f"there is no comparison '{op}'", fix)
     if op in ("null", "not_null"):
         if not isinstance(value, bool):
             raise _wrong(path, "must be true or false", f"{{{op}: true}}")
