@@ -29,8 +29,9 @@ DEFAULT = "random_forest"
 MAX_TREES = 10_000
 # Rows predicted at a time: bounds the memory between input and output.
 CHUNK = 65_536
-# What MatCraft decides itself: the random state from the seed, threads from the number of jobs.
-_OURS = ("random_state", "n_jobs", "verbose", "warm_start", "categorical_features")
+# What MatCraft decides itself: the random state from the seed, threads from the number of jobs. A
+# `scoring` would leave functions in the estimator, which no model file may hold.
+_OURS = ("random_state", "n_jobs", "verbose", "warm_start", "categorical_features", "scoring")
 _ALIASES = {"n_estimators": "max_iter"}
 
 
@@ -177,7 +178,7 @@ def _value_fault(kind: Kind, task: Task, params: Params, path: str) -> Definitio
         except (ValueError, TypeError) as error:
             said = str(error).split(" Got ")[0].replace("'", "")
             return DefinitionError(
-                f"{path}.{key}: {value!r} is not allowed", said, path=f"{path}.{key}"
+                f"{path}.{key}: {repr(value)[:80]} is not allowed", said, path=f"{path}.{key}"
             )
     return None
 
@@ -205,11 +206,12 @@ def fit(name: str, params: Params, seed: int, X: FloatArray, y: FloatArray, sche
         if kind.is_linear:
             estimator = _linear(estimator)
             X = indicators(X, schema)
-        return estimator.fit(X, y if schema.task == "regression" else y.astype(np.int64))
+        estimator.fit(X, y if schema.task == "regression" else y.astype(np.int64))
     except MateriaError:
         raise
     except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise DataError(f"'{name}' cannot learn from {len(y)} rows: {error}") from None
+    return estimator
 
 
 @single_threaded

@@ -40,9 +40,13 @@ def to_bytes(model: Any) -> bytes:
     """Return a fitted estimator as the bytes of a skops file.
 
     Raises:
-        DataError: It holds a type that `from_bytes` would refuse.
+        DataError: It holds what has no such form, or a type that `from_bytes` would refuse.
     """
-    content = bytes(skops.io.dumps(model.to_data() if isinstance(model, GaussianModel) else model))
+    plain = model.to_data() if isinstance(model, GaussianModel) else model
+    try:
+        content = bytes(skops.io.dumps(plain))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"the model cannot be stored: {type(error).__name__}: {error}") from None
     # A model that cannot be read again must not be taken for a success.
     _foreign_types(content)
     return content

@@ -111,6 +111,11 @@ def items(plan: SearchPlan) -> list[SearchItem]:
     ]
 
 
+def split(item: SearchItem) -> list[SearchItem]:
+    """Return one item per trial: what is left to try when a shared one has failed."""
+    return [SearchItem((trial,), item.fold) for trial in item.trials]
+
+
 def score_item(item: SearchItem, plan: SearchPlan) -> list[FoldScore]:
     """Return the score of each of an item's trials on its fold.
 
@@ -149,7 +154,7 @@ def rank(
     Args:
         plan: As every item had it.
         scores: Of the items that succeeded, in any order.
-        failures: Why others did not; a trial that failed on one fold has failed.
+        failures: Why others did not. A trial that has no score for some fold has failed.
 
     Raises:
         DataError: All trials failed.
@@ -180,9 +185,8 @@ def rank(
 
 
 def _result(trial: Trial, scores: list[float], reason: str | None) -> dict[str, Any]:
-    if reason is None and not all(map(math.isfinite, scores)):
-        reason = "a fold has no finite score"
-    if reason is not None:
+    if not all(map(math.isfinite, scores)):
+        reason = reason or "a fold has no finite score"
         return {"params": dict(trial), "score": None, "status": "failed", "error": reason}
     return {
         "params": dict(trial),

@@ -33,6 +33,7 @@ def test_a_configuration_is_read_back_from_its_plain_data() -> None:
         ({"num_partition": 3}, ["did you mean 'num_partitions'"]),
         ({"random_state": 3}, ["'random_state'", "seed"]),
         ({"n_jobs": -1}, ["n_jobs"]),
+        ({"estimator": "gradient_boosting", "scoring": "r2"}, ["scoring", "leave it out"]),
         ({"estimator": "randomforest"}, ["'randomforest'", "'random_forest'"]),
         ({"estimator": "gp", "task": "classification"}, ["regression only", "random_forest"]),
         ({"estimator": "gp", "n_estimators": 3}, ["'n_estimators' is unknown"]),

@@ -299,10 +299,22 @@ def test_a_member_that_does_not_fit_the_schema_is_refused(stored: Path) -> None:
         {"loss": "gamma"},
         {"loss": "quantile", "quantile": 0.7},
         {"early_stopping": True},
-        {"early_stopping": True, "scoring": "r2"},
     ],
 )
-def test_boosted_trees_of_any_loss_are_stored(tmp_path: Path, params: dict[str, Any]) -> None:
+def test_boosted_trees_of_any_kind_are_stored(tmp_path: Path, params: dict[str, Any]) -> None:
     path = ml_tables.write(tmp_path, "diabetes")
     config = {"estimator": "gradient_boosting", "n_estimators": 5, "num_partitions": 1}
     assert_round_trip(tmp_path, path, config | params)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"bootstrap": True, "oob_score": True, "max_samples": 0.5, "n_estimators": 20},
+        {"criterion": "absolute_error", "n_estimators": 3},
+        {"estimator": "extra_trees", "max_leaf_nodes": 9, "n_estimators": 3},
+        {"estimator": "linear", "alpha": 0.1, "solver": "lsqr"},
+    ],
+)
+def test_models_with_other_parameters_are_stored(tmp_path: Path, config: dict[str, Any]) -> None:
+    assert_round_trip(tmp_path, ml_tables.write(tmp_path, "diabetes"), config)

@@ -161,3 +161,31 @@ def test_too_few_rows_for_the_folds_are_said(tmp_path: Path) -> None:
     pl.DataFrame({"x": range(42), "y": ["a", "b"] * 20 + ["c", "c"]}).write_csv(path)
     with pytest.raises(DataError, match="class 'c' has 2 rows"):
         search.plan_search([{}], path)
+
+
+@pytest.mark.parametrize("name", ["alloys", "breast_cancer"])
+def test_sharing_trees_changes_no_score_with_gaps_and_classes_either(
+    tmp_path: Path, name: str
+) -> None:
+    alloys, cancer = ml_tables.alloys(tmp_path), ml_tables.write(tmp_path, "breast_cancer")
+    grid = {"n_estimators": [2, 5, 9], "max_depth": [None, 3]}
+    plan = search.plan_search(grid, alloys if name == "alloys" else cancer)
+    shared = [score for item in search.items(plan) for score in search.score_item(item, plan)]
+    alone = [
+        score
+        for item in search.items(plan)
+        for one in search.split(item)
+        for score in search.score_item(one, plan)
+    ]
+    assert len(search.items(plan)) == 6
+    assert shared == alone
+
+
+def test_a_shared_item_that_failed_may_be_saved_trial_by_trial(tmp_path: Path) -> None:
+    grid = {"n_estimators": [2, 3]}
+    plan = search.plan_search(grid, ml_tables.write(tmp_path, "diabetes"), cv=2)
+    lost, kept = search.items(plan)
+    scores = search.score_item(kept, plan) + search.score_item(search.split(lost)[0], plan)
+    result = search.rank(plan, scores, {lost: "out of memory"})
+    assert [found["status"] for found in result["all_results"]] == ["success", "failed"]
+    assert result["all_results"][1]["error"] == "out of memory"
