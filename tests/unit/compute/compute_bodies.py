@@ -6,13 +6,25 @@ import ctypes
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from threadpoolctl import threadpool_info
 
 from materia.compute import map_items
+
+
+def members_left() -> list[int]:
+    """Return the living processes of maps below this one; servers of other tests are none."""
+    left = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any("materia.compute" in argument for argument in child.cmdline()):
+                left.append(child.pid)
+    return left
 
 
 def add(item: Any, shared: Any) -> Any:
@@ -105,6 +117,12 @@ def announce_and_hang(item: int, shared: Path) -> None:
     """Hold the interpreter in native code that hears no signal."""
     (shared / f"{item}.pid").write_text(str(os.getpid()))
     ctypes.PyDLL(None).sleep(60)
+
+
+def answer_by_half(item: int, shared: Any) -> None:
+    """Announce an answer of 100 bytes to the parent and never send it."""
+    os.write(int(sys.argv[2]), (100).to_bytes(4, "big"))
+    time.sleep(60)
 
 
 def map_for_ever(folder: Path) -> None:

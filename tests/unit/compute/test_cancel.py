@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -54,14 +54,12 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def nobody_is_left() -> bool:
-    return not any(is_running(child.pid) for child in psutil.Process().children(recursive=True))
-
-
 @contextmanager
-def alarm_after(delay_s: float, every_s: float = 0.0) -> Iterator[None]:
+def alarm_after(
+    delay_s: float, every_s: float = 0.0, error: type[Exception] = Interrupted
+) -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted
+        raise error
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, delay_s, every_s)
@@ -81,7 +79,7 @@ def test_an_exception_of_progress_cancels_in_the_middle_of_an_item(tmp_path: Pat
     with pytest.raises(Interrupted):
         map_items(bodies.announce_and_hang, [0, 1], shared=tmp_path, n_processes=2, progress=stop)
     assert time.monotonic() - started < PATIENCE_S
-    assert psutil.Process().children(recursive=True) == []
+    assert bodies.members_left() == []
 
 
 def test_what_is_finished_before_a_cancel_is_kept() -> None:
@@ -96,47 +94,52 @@ def test_what_is_finished_before_a_cancel_is_kept() -> None:
         map_items(bodies.add, range(50), shared=10, n_processes=2, progress=quietly, on_result=keep)
     assert len(kept) == 3
     assert all(outcome == Done(10 + index) for index, outcome in kept.items())
-    assert psutil.Process().children(recursive=True) == []
+    assert bodies.members_left() == []
 
 
 def test_the_exception_of_a_signal_cancels(tmp_path: Path) -> None:
     with alarm_after(1.0), pytest.raises(Interrupted):
         bodies.map_for_ever(tmp_path)
-    assert psutil.Process().children(recursive=True) == []
+    assert bodies.members_left() == []
 
 
-def test_a_signal_that_comes_again_and_again_leaves_nobody_at_any_moment(trials: int) -> None:
+def test_a_signal_that_comes_again_and_again_leaves_nobody_at_any_moment(
+    tmp_path: Path, trials: int
+) -> None:
     rng = random.Random(5)
     gc.collect()
     n_open = psutil.Process().num_fds()
     for _ in range(5 * trials):
         with pytest.raises(Interrupted), alarm_after(rng.uniform(1e-3, 0.6), every_s=2e-3):
-            map_items(bodies.sleep, [0.01] * 1000, n_processes=2, progress=quietly)
-    eventually(nobody_is_left)
+            bodies.map_for_ever(tmp_path)
+    eventually(lambda: not bodies.members_left())
     gc.collect()
     assert psutil.Process().num_fds() <= n_open
 
 
 def test_a_time_out_raised_by_a_signal_is_no_death_of_a_process() -> None:
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for delay_s in (0.002, 0.2, 0.5, 0.8):
-            signal.setitimer(signal.ITIMER_REAL, delay_s)
-            with pytest.raises(TimeoutError):
-                map_items(bodies.add, range(100_000), shared=1, n_processes=2, progress=quietly)
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    eventually(nobody_is_left)
+    """Python's own `TimeoutError` is an `OSError`, as broken connections are."""
+    with alarm_after(2.0, error=TimeoutError), pytest.raises(TimeoutError):
+        map_items(bodies.answer_by_half, [1], n_processes=1, progress=quietly)
+    assert bodies.members_left() == []
 
 
 def start_script(text: str, folder: Path) -> subprocess.Popen[bytes]:
-    place = str(Path(bodies.__file__).parent)
     return subprocess.Popen(
-        [sys.executable, "-c", text, str(folder)], env=os.environ | {"PYTHONPATH": place}
+        [sys.executable, "-c", text, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(Path(bodies.__file__).parent)},
+        start_new_session=True,
     )
+
+
+def session(leader: int) -> list[int]:
+    """Return the processes that live in the session of a process."""
+    members = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == leader and is_running(process.pid):
+                members.append(process.pid)
+    return members
 
 
 MAPS = "import pathlib, sys, compute_bodies; compute_bodies.map_for_ever(pathlib.Path(sys.argv[1]))"
@@ -173,6 +176,19 @@ def test_processes_die_with_a_parent_that_is_killed(script: str, tmp_path: Path)
     os.kill(parent, signal.SIGKILL)
     eventually(lambda: not any(is_running(pid) for pid in pids))
     program.wait(PATIENCE_S)
+
+
+def test_no_process_outlives_a_parent_that_is_killed_at_any_moment(
+    tmp_path: Path, trials: int
+) -> None:
+    rng = random.Random(6)
+    for _ in range(trials):
+        program = start_script(MAPS, tmp_path)
+        eventually(lambda leader=program.pid: len(session(leader)) > 1)
+        time.sleep(rng.uniform(0, 0.2))
+        program.kill()
+        program.wait(PATIENCE_S)
+        eventually(lambda leader=program.pid: not session(leader))
 
 
 def test_processes_die_with_the_worker_of_their_pool(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import compute_bodies as bodies
 import numpy as np
-import psutil
 import pytest
 from scipy.linalg import norm
 
@@ -25,7 +24,7 @@ def quietly(done: float, total: float | None, message: str) -> None:
 def run(function: Any, items: Any, **options: Any) -> list[Any]:
     """Map with two processes, and check that none is left."""
     outcomes = map_items(function, items, **{"n_processes": 2, "progress": quietly} | options)
-    assert psutil.Process().children(recursive=True) == []
+    assert bodies.members_left() == []
     return outcomes
 
 
@@ -222,7 +221,7 @@ def test_a_function_that_no_process_can_load_ends_the_work(
 
     with pytest.raises(StateError, match=reason):
         run(only_here.f, range(10))
-    assert psutil.Process().children(recursive=True) == []
+    assert bodies.members_left() == []
 
 
 def test_a_memory_limit_too_small_to_load_within_is_named() -> None:
