@@ -82,11 +82,13 @@ class Sorter:
         """Yield the rows of all frames in their order."""
         runs: list[list[Path]] = []
         held: list[pl.DataFrame] = []
+        n_bytes = 0.0
         for frame in frames:
             held.append(frame)
-            if sum(one.estimated_size() for one in held) >= RUN_BYTES:
+            n_bytes += frame.estimated_size()
+            if n_bytes >= RUN_BYTES:
                 runs.append(self._written(self._pieces(self._in_order(held))))
-                held = []
+                held, n_bytes = [], 0.0
         last = self._in_order(held) if held else None
         if not runs:
             yield from self._pieces(last) if last is not None else ()

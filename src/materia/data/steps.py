@@ -180,25 +180,28 @@ class Steps:
         return pl.col(name)
 
     def _read(self, frame: pl.DataFrame, rows: Rows, faults: list[Fault]) -> pl.DataFrame:
-        if not self._readings or not frame.height:
-            return frame.with_columns(
-                reading.value.alias(name) for name, reading in self._readings.items()
+        if not self._readings:
+            return frame
+        readings = list(self._readings.items())
+        # Lazily, so that a cell is read once for its value and for whether it is wrong.
+        read = (
+            frame.lazy()
+            .select(
+                *(one.value.alias(name) for name, one in readings),
+                *(one.is_wrong.alias(f"\x00wrong:{name}") for name, one in readings),
             )
-        readings = list(self._readings.values())
-        wrong = frame.select(
-            reading.is_wrong.alias(str(number)) for number, reading in enumerate(readings)
+            .collect()
         )
-        frame_read = frame.with_columns(
-            reading.value.alias(name) for name, reading in self._readings.items()
-        )
+        wrong = read[:, len(readings) :]
+        read = frame.with_columns(read[:, : len(readings)])
         is_wrong = wrong.select(pl.any_horizontal(pl.all())).to_series()
         if not is_wrong.any():
-            return frame_read
+            return read
         for row in is_wrong.arg_true():
             first = next(number for number in range(len(readings)) if wrong[row, number])
-            reason = readings[first].reason(frame[row, readings[first].column])
+            reason = readings[first][1].reason(frame[row, readings[first][1].column])
             faults.append(Fault(rows.place(row), reason, rows.text(row)))
-        return frame_read.filter(~is_wrong)
+        return read.filter(~is_wrong)
 
     def _compute(self, frame: pl.DataFrame, rows: Rows, faults: list[Fault]) -> pl.DataFrame:
         for name, formula in self._formulas.items():
