@@ -112,6 +112,7 @@ def test_an_expired_schedule_ends() -> None:
         ({"interval_s": None, "crontab": "0 25 * * *"}, "crontab"),
         ({"timezone": "Mars/Base"}, "timezone"),
         ({"missed": "sometimes"}, "missed"),
+        ({"expires_at": 1e9}, "expires_at"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_made(
@@ -129,6 +130,17 @@ def test_a_change_that_does_not_fit_changes_nothing() -> None:
         with pytest.raises(DefinitionError):
             schedules.change("s", values)
     assert schedules.get("s") == before
+
+
+def test_a_pause_at_the_moment_of_a_change_is_kept() -> None:
+    for number in range(10):
+        schedules.create(made(id=f"s{number}"))
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(10):
+            changes = pool.submit(schedules.change, f"s{number}", {"interval_s": 60.0})
+            pool.submit(schedules.pause, f"s{number}").result()
+            changes.result()
+    assert {(row["is_paused"], row["interval_s"]) for row in schedules.every()} == {(True, 60.0)}
 
 
 def test_ids_are_unique_and_unknown_ones_are_said_to_be() -> None:

@@ -92,11 +92,17 @@ class NewSchedule:
             "configured": None if self.configured is None else dict(self.configured),
             "created_at": now,
         }
-        _check(row)
+        _check(row, now)
         return {**row, "next_at": _next(row, now)}
 
 
-def _check(row: Row) -> None:
+def _check(row: Row, now: float) -> None:
+    if row["expires_at"] is not None and row["expires_at"] <= now:
+        raise DefinitionError(
+            "expires_at: that time has passed, so that it would never fire",
+            "give a later time, or null for a schedule that does not end",
+            path="expires_at",
+        )
     tasks.require(row["task"], (), row["kwargs"], row["queue"])
     Timing.of(row).check()
     if row["missed"] not in MISSED:
@@ -176,17 +182,19 @@ def change(schedule_id: str, values: Row) -> Row:
     now = _now(database())
     with unit_of_work() as work:
         old = _required(rows.get(work.connection, schedule_id), schedule_id)
-        row = {**old, **values}
-        if "interval_s" in values and values["interval_s"] and "crontab" not in values:
-            row["crontab"] = None
-        if "crontab" in values and values["crontab"] and "interval_s" not in values:
-            row["interval_s"] = None
-        _check(row)
-        if row["interval_s"] != old["interval_s"] and row["interval_s"] is not None:
-            row["starts_at"] = now + row["interval_s"]
-        if any(row[name] != old[name] for name in TIMED):
-            row["next_at"] = _next(row, now)
-        rows.change(work.connection, schedule_id, row)
+        changed = dict(values)
+        if changed.get("interval_s") and "crontab" not in changed:
+            changed["crontab"] = None
+        if changed.get("crontab") and "interval_s" not in changed:
+            changed["interval_s"] = None
+        _check({**old, **changed}, now)
+        interval = changed.get("interval_s")
+        if interval is not None and interval != old["interval_s"]:
+            changed["starts_at"] = now + interval
+        if any(changed.get(name, old[name]) != old[name] for name in TIMED):
+            changed["next_at"] = _next({**old, **changed}, now)
+        # Only these: somebody else may pause it at the same moment.
+        rows.change(work.connection, schedule_id, changed)
     return get(schedule_id)
 
 
