@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 QUEUES = ("high_priority", "default", "low_priority", "gpu_training", "ml", "data")
@@ -49,6 +49,22 @@ class Settings(BaseSettings):
     )
     max_crashes: Annotated[int, Field(ge=1)] = Field(
         3, description="deaths of its own process after which a job is quarantined"
+    )
+    processes_per_job: Annotated[int, Field(ge=1, le=1024)] = Field(
+        2, description="processes of this machine that a training or prediction uses at a time"
+    )
+    new_data_dir: str = Field(
+        "new",
+        validation_alias=AliasChoices("MATERIA_NEW_DATA_DIR", "NEW_DATA_DIR"),
+        description="folder that `process_new_data` looks into; a relative one is below the data "
+        "root",
+    )
+    new_data_settle_s: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="a new file that has not changed for so long is whole"
+    )
+    new_data_transformations: dict[str, Any] = Field(
+        {"filter": {"amount": 100}, "num_chunks": 5},
+        description="what `process_new_data` asks of `process_large_csv`; JSON",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -27,6 +28,8 @@ def written(default: Any) -> str:
     """Return a default as the page writes it."""
     if default in (None, ""):
         return "none" if default is None else "empty"
+    if isinstance(default, dict):
+        return f"`{json.dumps(default)}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 

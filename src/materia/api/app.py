@@ -17,8 +17,8 @@ from materia.api.answers import answer
 from materia.api.problems import translate_errors
 from materia.api.requests import only_known_parameters
 from materia.api.resources import BASE
-from materia.api.routes import campaigns, dashboard, health, jobs
-from materia.api.schemas import NewJob, Problem
+from materia.api.routes import campaigns, dashboard, health, jobs, schedules
+from materia.api.schemas import NewJob, NewSchedule, Problem, ScheduleChange
 from materia.mdl import Definition
 from materia.version import __version__
 
@@ -44,7 +44,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.hub = live.hub(config.events)
-    for noun in (campaigns, jobs, health):
+    for noun in (campaigns, jobs, schedules, health):
         app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
     app.include_router(live.router, prefix=BASE)
     pages = dashboard.assets()
@@ -87,7 +87,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
     )
     shapes = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Definition, NewJob, Problem):
+    for model in (Definition, NewJob, NewSchedule, ScheduleChange, Problem):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         shapes.update(schema.pop("$defs", {}))
         shapes[model.__name__] = schema

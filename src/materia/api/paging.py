@@ -81,6 +81,16 @@ def by_value(cursor: str | None) -> tuple[float, int] | None:
     raise _invalid()
 
 
+def by_name(cursor: str | None) -> str:
+    """Return the name that a cursor of a list by name keeps; the empty one without a cursor."""
+    if cursor is None:
+        return ""
+    match _read(cursor):
+        case [str() as name]:
+            return name
+    raise _invalid()
+
+
 def _written(place: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(list(place))).decode().rstrip("=")
 

@@ -54,6 +54,19 @@ _JOB = (
     "worker",
     "requested_by",
 )
+_SCHEDULE = (
+    "id",
+    "task",
+    "kwargs",
+    "queue",
+    "priority",
+    "crontab",
+    "timezone",
+    "interval_s",
+    "missed",
+    "is_paused",
+    "requested_by",
+)
 _ERROR = ("code", "message", "hint")
 _ITERATION = ("iteration", "n_observations", "hypervolume", "pareto_size", "best")
 
@@ -100,6 +113,23 @@ def job(row: Row) -> Row:
 def log_line(row: Row) -> Row:
     """Return a line of a job's log."""
     return {key: row[key] for key in ("number", "level", "text")} | _times(row, "time")
+
+
+def schedule(row: Row) -> Row:
+    """Return a schedule, with the due time that it waits for."""
+    waits, counts = not row["is_paused"], row["interval_s"] is not None
+    return {
+        **{key: row[key] for key in _SCHEDULE},
+        "is_configured": row["configured"] is not None,
+        "next_at": written_time(row["next_at"] if waits else None),
+        "starts_at": written_time(row["starts_at"] if counts else None),
+        **_times(row, "expires_at", "created_at"),
+    }
+
+
+def schedule_run(row: Row) -> Row:
+    """Return a time at which a schedule fired."""
+    return {"job_id": row["job_id"], **_times(row, "due_at", "fired_at")}
 
 
 def campaign_links(campaign_id: str, task_id: str) -> Row:

@@ -6,10 +6,19 @@ do that.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
 
@@ -269,6 +278,94 @@ class NewJob(Shape):
     args: list[Any] = Field(default_factory=list)
     queue: Annotated[str, Field(max_length=128)] | None = None
     priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+
+
+def _seconds(written: object) -> float | None:
+    if written is None:
+        return None
+    try:
+        time = datetime.fromisoformat(str(written))
+        if time.tzinfo is None:
+            raise ValueError
+        time = time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PydanticCustomError(
+            "time", "write a time as ISO 8601 with its zone, such as 2026-12-31T23:00:00+01:00"
+        ) from None
+    if not 1970 < time.year < 9999:
+        raise PydanticCustomError("time", "a time lies between the years 1971 and 9998")
+    return time.timestamp()
+
+
+Time = Annotated[
+    float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+Missed = Literal["skip", "one", "all"]
+
+
+class Schedule(Shape):
+    """A task and when it is submitted."""
+
+    id: str
+    task: str
+    kwargs: dict[str, Any]
+    queue: str | None = Field(description="null: that of the task's configuration")
+    priority: int | None = Field(description="0-9, 9 the most urgent; null: as configured")
+    crontab: str | None
+    timezone: str
+    interval_s: float | None
+    missed: Missed
+    is_paused: bool
+    is_configured: bool = Field(description="comes from celeryconfig.py: pause it, not delete")
+    requested_by: str | None
+    next_at: datetime | None = Field(description="null while paused, and when no time is left")
+    starts_at: datetime | None = Field(description="where an interval is counted from")
+    expires_at: datetime | None
+    created_at: datetime
+
+
+class ScheduleRun(Shape):
+    """A time at which a schedule fired."""
+
+    job_id: str
+    due_at: datetime
+    fired_at: datetime
+
+
+class ScheduleChange(Shape):
+    """What to change in a schedule; what is left out stays, null takes away."""
+
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    queue: Annotated[str, Field(max_length=128)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+    crontab: Annotated[str, Field(max_length=255, examples=["0 2 * * *"])] | None = Field(
+        default=None, description="minute, hour, day of the month, month, day of the week"
+    )
+    timezone: Annotated[str, Field(max_length=64, description="of the crontab")] = "UTC"
+    interval_s: Annotated[float, Field(strict=True)] | None = Field(
+        default=None, description="instead of a crontab"
+    )
+    missed: Missed = Field(
+        default="one", description="which due times fire later, when no scheduler was alive"
+    )
+    expires_at: Time | None = None
+
+
+class NewSchedule(ScheduleChange):
+    """A schedule to make; it has either a crontab or an interval."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$", examples=["nightly-export"])]
+    task: Annotated[str, Field(max_length=255, examples=["tasks.simple_tasks.ping"])]
+    starts_at: Time | None = Field(
+        default=None, description="first time of an interval; else one interval from now"
+    )
+
+    @field_validator("starts_at")
+    @classmethod
+    def _goes_with_an_interval(cls, given: float | None, others: ValidationInfo) -> float | None:
+        if given is not None and others.data.get("crontab") is not None:
+            raise PydanticCustomError("time", "this goes with interval_s, not with a crontab")
+        return given
 
 
 class Queue(Shape):

@@ -39,6 +39,9 @@ COMMANDS: dict[str, Entry] = {
         "materia.cli.campaign", "app", "Look at campaigns of a server, and stop them."
     ),
     "job": Entry("materia.cli.job", "app", "Submit jobs to a server, look at them, cancel them."),
+    "schedule": Entry(
+        "materia.cli.schedule", "app", "Submit jobs at their times: list, add, change, pause."
+    ),
     "up": Entry("materia.cli.up", "up", "Start API, workers, scheduler and database here."),
     "status": Entry("materia.cli.status", "status", "Show where a stack listens."),
     "doctor": Entry("materia.cli.doctor", "doctor", "Examine settings and this machine."),

@@ -10,7 +10,7 @@ import httpx
 
 from materia import settings
 from materia.client import definitions, local
-from materia.client.nouns import Campaigns, Jobs, Run
+from materia.client.nouns import Campaigns, Jobs, Run, Schedules
 from materia.client.steps import got
 from materia.client.wire import Address, AsyncWire, Wire
 
@@ -28,6 +28,7 @@ class _Operations:
     def __init__(self, run: Run, stream: Run) -> None:
         self.campaigns = Campaigns(run, stream)
         self.jobs = Jobs(run, stream)
+        self.schedules = Schedules(run, stream)
         self._run = run
 
     def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""What can be done with campaigns and jobs; the same for both clients.
+"""What can be done with campaigns, jobs and schedules; the same for both clients.
 
 With `AsyncClient` every method returns an awaitable of what is said here, and `watch` an
 asynchronous iterator.
@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from materia.client.steps import Call, Operation, Pause, all_items, got, one_pag
 from materia.errors import StateError, TransientError
 
 LONGEST_WAIT_S = 1.0
+JSON = {"Content-Type": "application/json"}
 
 Run = Callable[[Operation], Any]
 
@@ -194,6 +196,99 @@ class Jobs(Noun):
     def watch(self, job_id: str, *, after: int = 0) -> Any:
         """Iterate over states and progress of a job; ends with it, survives reconnections."""
         return self._stream(watching.watched(watching.JOB, job_id, after))
+
+
+class Schedules(Noun):
+    """Schedules of a server: tasks that are submitted whenever they are due."""
+
+    path = "/schedules"
+
+    def create(
+        self,
+        schedule_id: str,
+        task: str,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        crontab: str | None = None,
+        timezone: str = "UTC",
+        interval_s: float | None = None,
+        missed: str = "one",
+        queue: str | None = None,
+        priority: int | None = None,
+        starts_at: datetime | str | None = None,
+        expires_at: datetime | str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Make a schedule and return it; it takes either a crontab or an interval.
+
+        Args:
+            schedule_id: Letters, digits, ``_`` and ``-``, at most 128.
+            crontab: Minute, hour, day of the month, month, day of the week, in `timezone`.
+            missed: Which due times fire later, when no scheduler was alive: skip, one, all.
+            starts_at: First time of an interval; one interval from now if None.
+            expires_at: No later time fires. A time that is given has a zone.
+            idempotency_key: The same key makes one schedule only; a fresh one if None.
+
+        Raises:
+            DefinitionError: Something does not fit.
+            ConflictError: There is one with this id.
+        """
+        body = {
+            "id": schedule_id,
+            "task": task,
+            "kwargs": dict(kwargs or {}),
+            "crontab": crontab,
+            "timezone": timezone,
+            "interval_s": interval_s,
+            "missed": missed,
+            "queue": queue,
+            "priority": priority,
+            "starts_at": starts_at,
+            "expires_at": expires_at,
+        }
+        headers = {**JSON, **_key(idempotency_key)}
+        return self._run(sent(Call("POST", self.path, content=_json(body), headers=headers)))
+
+    def list(self, *, limit: int = 50, cursor: str | None = None) -> Any:
+        """Return a page of schedules by id: ``{items, next_cursor, total}``."""
+        return self._run(one_page(self.path, limit=limit, cursor=cursor))
+
+    def get(self, schedule_id: str) -> Any:
+        """Return one schedule."""
+        return self._run(got(self._at(schedule_id)))
+
+    def change(self, schedule_id: str, **values: Any) -> Any:
+        """Change fields of a schedule and return it; None takes a field away.
+
+        Its clock goes on unless the timing itself changes.
+        """
+        call = Call("PATCH", self._at(schedule_id), content=_json(values), headers=JSON)
+        return self._run(sent(call))
+
+    def pause(self, schedule_id: str) -> Any:
+        """Let due times pass without firing, and return the schedule."""
+        return self._run(sent(Call("POST", self._at(schedule_id, "/pause"))))
+
+    def resume(self, schedule_id: str) -> Any:
+        """Fire again from the next due time on, and return the schedule."""
+        return self._run(sent(Call("POST", self._at(schedule_id, "/resume"))))
+
+    def run(self, schedule_id: str, *, idempotency_key: str | None = None) -> Any:
+        """Submit the job of a schedule now; returns ``task_id`` and links."""
+        call = Call("POST", self._at(schedule_id, "/run"), headers=_key(idempotency_key))
+        return self._run(sent(call))
+
+    def runs(self, schedule_id: str, *, limit: int = 50, cursor: str | None = None) -> Any:
+        """Return a page of ``{due_at, fired_at, job_id}``, newest first."""
+        return self._run(one_page(self._at(schedule_id, "/runs"), limit=limit, cursor=cursor))
+
+    def delete(self, schedule_id: str) -> Any:
+        """Delete a schedule and return it as it was; its jobs stay."""
+        return self._run(sent(Call("DELETE", self._at(schedule_id))))
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, allow_nan=False, default=datetime.isoformat).encode()
 
 
 def _key(given: str | None) -> dict[str, str]:

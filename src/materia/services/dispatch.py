@@ -19,7 +19,7 @@ from materia.broker import messages, results, unclaimed
 from materia.errors import TransientError
 from materia.events import stream
 from materia.events.models import Event
-from materia.services import execution
+from materia.services import execution, schedules
 from materia.services.campaign_life import cancelled
 from materia.store import events as event_rows
 from materia.store import jobs as job_rows
@@ -46,6 +46,7 @@ class Dispatcher:
 
     name: str = field(default_factory=_name)
     _refilled: float = 0.0
+    _is_configured: bool = False
 
     def tick(self) -> bool:
         """Look once; False when another scheduler leads."""
@@ -54,7 +55,16 @@ class Dispatcher:
         with database().write() as connection:
             if not leases.acquire(database(), connection, LEADER, self.name, lease_s):
                 return False
-        duties: list[Callable[[], int]] = [reap, send_due, resend_after_loss, answer_again]
+        if not self._is_configured:
+            schedules.ensure_configured()
+            self._is_configured = True
+        duties: list[Callable[[], int]] = [
+            reap,
+            schedules.fire_due,
+            send_due,
+            resend_after_loss,
+            answer_again,
+        ]
         now = time.monotonic()
         if now - self._refilled > REFILL_EVERY_S:
             self._refilled = now

@@ -254,3 +254,53 @@ idempotency = Table(
     Column("answer", Document, nullable=False),
     Column("created_at", Double, nullable=False),
 )
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("task", String(255), nullable=False),
+    Column("kwargs", Document, nullable=False),
+    Column("queue", String(128)),
+    Column("priority", Integer),
+    # One of the two: a line of cron in a time zone, or seconds counted from `starts_at`.
+    Column("crontab", String(255)),
+    Column("timezone", String(64), nullable=False),
+    Column("interval_s", Double),
+    Column("missed", String(8), nullable=False),
+    Column("is_paused", Boolean, nullable=False, server_default=false()),
+    Column("starts_at", Double, nullable=False),
+    Column("expires_at", Double),
+    # The next due time; a writer that read an older one is refused. NULL when there is none.
+    Column("next_at", Double),
+    # What the configuration said when the row was last made from it; NULL for one of a user.
+    Column("configured", Document),
+    Column("requested_by", String(128)),
+    Column("created_at", Double, nullable=False),
+)
+
+schedule_runs = Table(
+    "schedule_runs",
+    metadata,
+    # A due time fires once, however many schedulers are alive.
+    Column("schedule_id", ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
+    Column("due_at", Double, primary_key=True),
+    Column("job_id", String(255), nullable=False),
+    Column("fired_at", Double, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("name", String(128), nullable=False),
+    # Below the data root where it lies there, so that the folder may move.
+    Column("path", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # What the file says of itself: estimator, schema, scores.
+    Column("card", Document, nullable=False),
+    Column("job_id", String(255), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "created_at", "id"),
+)

@@ -58,6 +58,8 @@ task_routes: dict[str, dict[str, Any]] = {
     "tasks.campaign_tasks.evaluate_candidates": {"queue": "default", "priority": 5},
     "tasks.campaign_tasks.compute_pareto_front": {"queue": "default", "priority": 1},
     "tasks.campaign_tasks.*": {"queue": "default", "priority": 5},
+    "tasks.ml_tasks.*": {"queue": "ml", "priority": 5},
+    "tasks.data_tasks.*": {"queue": "data", "priority": 5},
     "tasks.simple_tasks.*": {"queue": "default", "priority": 5},
 }
 
@@ -84,7 +86,10 @@ worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 worker_send_task_events = False
 
-# Schedules
+# Schedules: each becomes a row when a scheduler starts (`materia schedule list`). What users change
+# in a row stays until the entry here changes. `options` may hold queue, priority and missed: what
+# becomes of due times at which no scheduler was alive (skip, one, all).
+beat_schedule: dict[str, dict[str, Any]] = {}
 beat_scheduler = "materia.tasks.scheduler:JobScheduler"
 beat_max_loop_interval = _settings.scan_interval_s
 

@@ -1,0 +1,372 @@
+"""`aggregate`: summaries of several tables, each by itself and all together by group.
+
+A column of CSV counts as numbers when every cell is empty or a number, and as text otherwise.
+Rows are kept on disk meanwhile, so that quantiles and counts of distinct values are exact; what
+they need in memory is one column at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from materia.data.output import move_into_place, workplace, writer_for
+from materia.data.source import open_table, suffix_of
+from materia.data.transformations import known_column
+from materia.errors import DataError, DefinitionError, MateriaError
+from materia.mdl.suggest import did_you_mean
+
+N_CHUNKS = 10
+QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
+ON_NUMBERS = ("sum", "mean", "std", *QUANTILES)
+FUNCTIONS = ("count", "missing", "min", "max", "distinct", *ON_NUMBERS)
+ALIASES = {"avg": "mean", "average": "mean", "nunique": "distinct", "n_unique": "distinct"}
+MAX_GROUPS_IN_RESULT = 1000
+
+Progress = Callable[[float, float | None, str], None]
+
+
+def aggregate(
+    sources: Sequence[Path],
+    output: Path | None,
+    *,
+    group_by: Sequence[str] = (),
+    aggregations: Mapping[str, Sequence[str] | str] | Sequence[str] | None = None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Summarise tables.
+
+    A source that cannot be read is reported under `failed` with the reason, and the others are
+    used. The output holds one row per group over all sources, or without groups one row per
+    source and column and one per column over ``all sources``.
+
+    Args:
+        sources: CSV, gzipped CSV or Parquet files.
+        output: One of these kinds, or .json for the result itself.
+        group_by: Columns of every source that is used.
+        aggregations: Functions of `FUNCTIONS` by column, or for every column; all by default.
+        progress: Told bytes or rows read of each source; may raise to stop.
+
+    Raises:
+        DefinitionError: A function or a column does not exist.
+        DataError: No source can be read, or the output not be written.
+    """
+    group_by = [group_by] if isinstance(group_by, str) else list(group_by)
+    wanted = _Wanted.read(aggregations)
+    if not sources:
+        raise DefinitionError("data_sources: the list is empty", "name at least one table")
+    if output is not None and not output.name.lower().endswith(".json"):
+        suffix_of(output)
+    with _scratch(output) as folder:
+        read, failed = _read_all(sources, Path(folder), progress)
+        _check_columns(read, group_by, wanted)
+        result = _result(read, failed, group_by, wanted, output)
+        progress(len(sources), len(sources), "writing")
+        if output is not None:
+            _write(output, Path(folder), result, bool(group_by))
+    groups = result["groups"]
+    result["n_groups"] = len(groups)
+    result["groups"] = groups[:MAX_GROUPS_IN_RESULT]
+    progress(len(sources), len(sources), "done")
+    return result
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which functions each column gets."""
+
+    everywhere: tuple[str, ...] = FUNCTIONS
+    by_column: Mapping[str, tuple[str, ...]] | None = None
+
+    @classmethod
+    def read(cls, declared: Any) -> _Wanted:
+        if not declared:
+            return cls()
+        if isinstance(declared, Mapping):
+            return cls((), {name: _functions(names, name) for name, names in declared.items()})
+        return cls(_functions(declared, None))
+
+    def of(self, column: str) -> tuple[str, ...]:
+        return self.everywhere if self.by_column is None else self.by_column.get(column, ())
+
+
+@dataclass
+class _Read:
+    """A source whose rows are on disk; text columns that hold numbers are read as such."""
+
+    source: Path
+    columns: dict[str, pl.DataType]
+    n_rows: int = 0
+    n_rejected: int = 0
+    parts: list[Path] = field(default_factory=list)
+
+    def frame(self) -> pl.LazyFrame:
+        rows = (
+            pl.scan_ipc(self.parts, glob=False)
+            if self.parts
+            else pl.LazyFrame(schema=dict.fromkeys(self.columns, pl.String))
+        )
+        return rows.select(_as_kind(name, dtype) for name, dtype in self.columns.items())
+
+
+def _functions(declared: Any, column: str | None) -> tuple[str, ...]:
+    names = [declared] if isinstance(declared, str) else declared
+    path = "aggregations" if column is None else f"aggregations.{column}"
+    if not isinstance(names, list | tuple):
+        raise DefinitionError(f"{path}: must be a list of functions", "[mean, max]", path=path)
+    found = [ALIASES.get(str(name), str(name)) for name in names]
+    for name in found:
+        if name not in FUNCTIONS:
+            fix = did_you_mean(name, FUNCTIONS)
+            raise DefinitionError(f"{path}: there is no function '{name}'", fix, path=path)
+    return tuple(dict.fromkeys(found))
+
+
+def _scratch(output: Path | None) -> Any:
+    return TemporaryDirectory(prefix="materia-") if output is None else workplace(output)
+
+
+def _read_all(
+    sources: Sequence[Path], folder: Path, progress: Progress
+) -> tuple[list[_Read], list[dict[str, Any]]]:
+    read: list[_Read] = []
+    failed: list[dict[str, Any]] = []
+    for number, source in enumerate(sources):
+        place = folder / f"source-{number}"
+        place.mkdir()
+
+        def tick(share: float, done: int = number, name: str = source.name) -> None:
+            progress(done + share, len(sources), f"reading {name}")
+
+        try:
+            read.append(_read_one(source, place, tick))
+        except MateriaError as error:
+            failed.append({"source": str(source), "error": error.message, "hint": error.hint})
+    if not read:
+        raise DataError(f"no source can be read: {failed[0]['error']}", failed[0]["hint"])
+    return read, failed
+
+
+def _read_one(source: Path, folder: Path, tick: Callable[[float], None]) -> _Read:
+    tick(0.0)
+    with open_table(source) as table:
+        found = _Read(source, dict(table.columns))
+        text = {name for name, dtype in table.columns.items() if dtype == pl.String}
+        numeric, has_values = set(text), set[str]()
+        for rows in table.rows(N_CHUNKS):
+            for name in numeric.copy():
+                cells = rows.frame[name].drop_nulls()
+                has_values |= {name} if len(cells) else set()
+                numeric -= set() if _are_numbers(cells) else {name}
+            found.n_rows += rows.frame.height
+            found.n_rejected += len(rows.faults)
+            found.parts.append(folder / f"{len(found.parts)}.arrow")
+            rows.frame.write_ipc(found.parts[-1], compression="lz4")
+            tick(min(1.0, rows.done / max(1, table.size)))
+    found.columns |= dict.fromkeys(numeric & has_values, pl.Float64())
+    found.columns |= dict.fromkeys(text - has_values, pl.Null())
+    return found
+
+
+def _are_numbers(cells: pl.Series) -> bool:
+    numbers = cells.str.strip_chars().cast(pl.Float64, strict=False)
+    return not numbers.null_count() and not numbers.is_infinite().any()
+
+
+def _as_kind(name: str, dtype: pl.DataType) -> pl.Expr:
+    if dtype.is_float():
+        text = pl.col(name).cast(pl.String).str.strip_chars()
+        return text.cast(pl.Float64, strict=False).fill_nan(None).alias(name)
+    return pl.col(name)
+
+
+def _check_columns(read: Sequence[_Read], group_by: Sequence[str], wanted: _Wanted) -> None:
+    every = list(dict.fromkeys(name for one in read for name in one.columns))
+    for name in wanted.by_column or ():
+        known_column(name, every, f"aggregations.{name}")
+    for name in group_by:
+        known_column(name, every, "group_by")
+        for one in read:
+            if name not in one.columns:
+                what = f"group_by: '{one.source.name}' has no column '{name}'"
+                raise DefinitionError(what, did_you_mean(name, one.columns), path="group_by")
+
+
+def _result(
+    read: Sequence[_Read],
+    failed: list[dict[str, Any]],
+    group_by: Sequence[str],
+    wanted: _Wanted,
+    output: Path | None,
+) -> dict[str, Any]:
+    together = pl.concat([_harmonised(one, read) for one in read], how="diagonal")
+    types = _common_types(read)
+    return {
+        "status": "success",
+        "total_rows": sum(one.n_rows for one in read),
+        "rows_rejected": sum(one.n_rejected for one in read),
+        "num_sources": len(read) + len(failed),
+        "summaries": [
+            {
+                "source": str(one.source),
+                "rows": one.n_rows,
+                "columns": list(one.columns),
+                "rows_rejected": one.n_rejected,
+                "summary": _summary(one.frame(), one.columns, wanted),
+            }
+            for one in read
+        ],
+        "failed": failed,
+        "schema_differences": _differences(read),
+        "overall": _summary(together, types, wanted),
+        "group_by": list(group_by),
+        "groups": _groups(together, types, group_by, wanted) if group_by else [],
+        "output_file": None if output is None else str(output),
+    }
+
+
+def _common_types(read: Sequence[_Read]) -> dict[str, pl.DataType]:
+    """Return one type per column over all sources: text where they disagree.
+
+    A column without a value agrees with every type.
+    """
+    common: dict[str, pl.DataType] = {}
+    for one in read:
+        for name, dtype in one.columns.items():
+            before = common.setdefault(name, dtype)
+            if pl.Null in (before, dtype):
+                common[name] = dtype if before == pl.Null else before
+            elif before.is_numeric() and dtype.is_numeric():
+                common[name] = before if before == dtype else pl.Float64()
+            elif before != dtype:
+                common[name] = pl.String()
+    return common
+
+
+def _harmonised(one: _Read, read: Sequence[_Read]) -> pl.LazyFrame:
+    types = _common_types(read)
+    return one.frame().with_columns(pl.col(name).cast(types[name]) for name in one.columns)
+
+
+def _applied(function: str, name: str) -> pl.Expr:
+    column = pl.col(name)
+    match function:
+        case "count":
+            return column.count()
+        case "missing":
+            return column.null_count()
+        case "distinct":
+            return column.drop_nulls().n_unique()
+        case "std":
+            return column.std(ddof=1)
+        case "min" | "max" | "sum" | "mean":
+            applied: pl.Expr = getattr(column, function)()
+            return applied
+        case _:
+            return column.quantile(QUANTILES[function], interpolation="linear")
+
+
+def _applicable(name: str, dtype: pl.DataType, wanted: _Wanted) -> list[str]:
+    is_numeric = dtype.is_numeric()
+    return [one for one in wanted.of(name) if is_numeric or one not in ON_NUMBERS]
+
+
+def _summary(
+    rows: pl.LazyFrame, types: Mapping[str, pl.DataType], wanted: _Wanted
+) -> dict[str, dict[str, Any]]:
+    summary = {}
+    for name, dtype in types.items():
+        functions = _applicable(name, dtype, wanted)
+        if functions:
+            values = rows.select(_applied(one, name).alias(one) for one in functions)
+            (row,) = values.collect(engine="streaming").to_dicts()
+            summary[name] = {
+                "type": _kind(dtype),
+                **{key: _plain(value) for key, value in row.items()},
+            }
+    return summary
+
+
+def _groups(
+    rows: pl.LazyFrame,
+    types: Mapping[str, pl.DataType],
+    group_by: Sequence[str],
+    wanted: _Wanted,
+) -> list[dict[str, Any]]:
+    """Return one row per group, sorted by the groups, with columns named column_function."""
+    applied = [
+        _applied(function, name).alias(f"{name}_{function}")
+        for name, dtype in types.items()
+        if name not in group_by
+        for function in _applicable(name, dtype, wanted)
+    ]
+    grouped = rows.group_by(group_by).agg(pl.len().alias("rows"), *applied)
+    frame = grouped.collect(engine="streaming").sort(group_by, nulls_last=True)
+    return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dicts()]
+
+
+def _differences(read: Sequence[_Read]) -> list[dict[str, Any]]:
+    """Return which columns are not the same in every source, in presence or type."""
+    differences = []
+    for name in dict.fromkeys(name for one in read for name in one.columns):
+        missing = [str(one.source) for one in read if name not in one.columns]
+        types = {str(one.source): _kind(one.columns[name]) for one in read if name in one.columns}
+        if missing or len(set(types.values()) - {"empty"}) > 1:
+            differences.append({"column": name, "missing_in": missing, "types": types})
+    return differences
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if dtype.is_numeric():
+        return "number"
+    return {pl.String: "text", pl.Null: "empty"}.get(type(dtype), str(dtype).lower())
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has; one that is not finite has no place in it."""
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _write(output: Path, folder: Path, result: Mapping[str, Any], is_grouped: bool) -> None:
+    made = folder / output.name
+    if output.name.lower().endswith(".json"):
+        with made.open("w", encoding="utf-8") as file:
+            json.dump(result, file, ensure_ascii=False, allow_nan=False, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+    else:
+        rows = result["groups"] if is_grouped else _long(result)
+        frame = pl.DataFrame(rows, infer_schema_length=None)
+        writer = writer_for(output, folder, frame.schema, False)
+        writer.write(frame)
+        writer.finish()
+        writer.close()
+    move_into_place(made, output)
+
+
+def _long(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per source and column; smallest and largest are text, as both kinds occur."""
+    everywhere = [{"source": "all sources", "summary": result["overall"]}]
+    return [
+        {
+            "source": one["source"],
+            "column": name,
+            "type": values["type"],
+            **{key: _cell(key, values.get(key)) for key in FUNCTIONS},
+        }
+        for one in [*result["summaries"], *everywhere]
+        for name, values in one["summary"].items()
+    ]
+
+
+def _cell(function: str, value: Any) -> Any:
+    return str(value) if function in ("min", "max") and value is not None else value

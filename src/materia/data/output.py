@@ -1,0 +1,208 @@
+"""Tables written beside their place and moved there when they are complete."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Protocol, TextIO, cast
+
+import polars as pl
+
+from materia.data.limits import BATCH_CELLS
+from materia.data.records import Fault
+from materia.data.source import suffix_of
+from materia.errors import DataError
+
+_PIECE = 2**20
+_WHOLE = r"^-?(0|[1-9][0-9]{0,17})$"
+_DECIMAL = r"^-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
+
+
+class Writer(Protocol):
+    """Takes the rows of a table in their order."""
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append rows."""
+
+    def finish(self) -> None:
+        """Complete the file, durably."""
+
+    def close(self) -> None:
+        """Let go of the file, complete or not."""
+
+
+@contextmanager
+def workplace(output: Path) -> Iterator[Path]:
+    """Provide a folder beside `output` that is gone afterwards, and explain a full disk.
+
+    Raises:
+        DataError: Something in it cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
+            yield Path(folder)
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)[:200]
+        fix = "make room, or name another folder; the old file is untouched"
+        raise DataError(f"cannot write '{output}': {reason}", fix) from None
+
+
+def writer_for(
+    output: Path, folder: Path, columns: Mapping[str, pl.DataType], infer: bool
+) -> Writer:
+    """Return what writes `output`, by its ending, to `folder`/`output.name`.
+
+    Args:
+        output: Where the file will stand.
+        folder: Where it is made.
+        columns: Types of the columns.
+        infer: Store text columns that hold only numbers as numbers, where the format has types.
+    """
+    suffix, path = suffix_of(output), folder / output.name
+    if suffix == ".parquet":
+        return ParquetWriter(path, folder / "rows", columns, infer)
+    return CsvWriter(path, columns, suffix == ".csv.gz")
+
+
+def move_into_place(made: Path, path: Path) -> None:
+    """Replace `path`, also after a power cut."""
+    made.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class CsvWriter:
+    """Writes CSV, compressed or not."""
+
+    def __init__(self, path: Path, columns: Mapping[str, pl.DataType], is_gzip: bool) -> None:
+        self._file = path.open("wb")
+        # No name and no time, so that equal tables are equal files.
+        self._gzip = (
+            gzip.GzipFile("", "wb", compresslevel=6, fileobj=self._file, mtime=0)
+            if is_gzip
+            else None
+        )
+        self._waiting = bytearray()
+        # A line without a character would not be read as a row again.
+        self._is_narrow = len(columns) == 1
+        self.write(pl.DataFrame(schema=dict(columns)), include_header=True)
+
+    def write(self, frame: pl.DataFrame, include_header: bool = False) -> None:
+        """Append rows."""
+        if self._is_narrow:
+            frame = frame.with_columns(pl.all().cast(pl.String).fill_null(""))
+        if self._gzip is None:
+            frame.write_csv(cast(IO[bytes], self._file), include_header=include_header)
+            return
+        self._waiting += frame.write_csv(include_header=include_header).encode()
+        # Pieces of one size: what a compressor writes may depend on what it is given at a time.
+        while len(self._waiting) >= _PIECE:
+            self._gzip.write(self._waiting[:_PIECE])
+            del self._waiting[:_PIECE]
+
+    def finish(self) -> None:
+        """Complete the file, durably."""
+        if self._gzip is not None:
+            self._gzip.write(self._waiting)
+            self._gzip.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let go of the file, complete or not."""
+        self._file.close()
+
+
+class ParquetWriter:
+    """Collects rows on disk and writes them as row groups of one size."""
+
+    def __init__(
+        self, path: Path, folder: Path, columns: Mapping[str, pl.DataType], infer: bool
+    ) -> None:
+        self._path, self._folder = path, folder
+        self._columns = dict(columns)
+        self._parts: list[Path] = []
+        text = [name for name, dtype in columns.items() if dtype == pl.String] if infer else []
+        self._patterns = dict.fromkeys(text, _WHOLE)
+        self._has_values = dict.fromkeys(text, False)
+        folder.mkdir()
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append rows."""
+        if not frame.height:
+            return
+        for name in list(self._patterns):
+            self._narrow(name, frame[name].drop_nulls())
+        self._parts.append(self._folder / f"{len(self._parts)}.arrow")
+        frame.write_ipc(self._parts[-1], compression="lz4")
+
+    def finish(self) -> None:
+        """Complete the file, durably."""
+        kinds = {_WHOLE: pl.Int64, _DECIMAL: pl.Float64}
+        casts = [
+            pl.col(name).cast(kinds[pattern])
+            for name, pattern in self._patterns.items()
+            if self._has_values[name]
+        ]
+        if self._parts:
+            rows = pl.scan_ipc(self._parts, glob=False)
+        else:
+            rows = pl.LazyFrame(schema=self._columns)
+        size = max(1, BATCH_CELLS // len(self._columns))
+        rows.with_columns(casts).sink_parquet(self._path, row_group_size=size)
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Let go of the file, complete or not."""
+
+    def _narrow(self, name: str, cells: pl.Series) -> None:
+        """Go on believing that a column holds numbers only if these cells are some."""
+        if not len(cells):
+            return
+        self._has_values[name] = True
+        if self._patterns[name] == _WHOLE and not cells.str.contains(_WHOLE).all():
+            self._patterns[name] = _DECIMAL
+        if self._patterns[name] == _DECIMAL:
+            numbers = cells.cast(pl.Float64, strict=False)
+            if not (cells.str.contains(_DECIMAL) & numbers.is_finite()).fill_null(False).all():
+                del self._patterns[name]
+
+
+class Rejects:
+    """The rows that could not be used, as CSV with line, reason and the row itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.n_rows = 0
+        self._file: TextIO | None = None
+
+    def write(self, faults: Iterable[Fault]) -> None:
+        """Append rows; the file is made with the first of them."""
+        for fault in faults:
+            if self._file is None:
+                self._file = self.path.open("w", encoding="utf-8", newline="")
+                self._writer = csv.writer(self._file, lineterminator="\n")
+                self._writer.writerow(("line", "reason", "row"))
+            self._writer.writerow((fault.line, fault.reason, fault.record))
+            self.n_rows += 1
+
+    def finish(self) -> None:
+        """Complete the file, durably."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let go of the file, complete or not."""
+        if self._file is not None:
+            self._file.close()

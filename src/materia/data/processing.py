@@ -1,0 +1,183 @@
+"""`process`: a table of any size filtered, extended and written, every row accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from materia.data.ordering import AT, Sorter, first_of_each, keyed, keys_of, numbered
+from materia.data.output import Rejects, move_into_place, workplace, writer_for
+from materia.data.source import CsvSource, Source, open_table, suffix_of
+from materia.data.steps import Steps
+from materia.data.transformations import Transformations, known_column, read_transformations
+from materia.errors import DataError, DefinitionError
+
+Progress = Callable[[float, float | None, str], None]
+
+
+def process(
+    source: Path, output: Path, transformations: Mapping[str, Any] | None, *, progress: Progress
+) -> dict[str, Any]:
+    """Apply transformations to a table of any size and write the outcome.
+
+    Rows that cannot be used go to ``<output name>.rejects.csv`` with line and reason: ragged, not
+    UTF-8, with a cell that is not of its declared type or not a number where one is needed, or
+    where a formula has numbers and no finite result. `rows_read` is the sum of `rows_written`,
+    `rows_filtered`, `rows_rejected` and `rows_duplicate`. Blank lines are no rows.
+
+    Args:
+        source: CSV, gzipped CSV or Parquet, by the ending.
+        output: The same kinds; replaced as a whole when everything is done.
+        transformations: See `materia.data.transformations`.
+        progress: Told what has been done, of how much, and what is being done; may raise to stop.
+
+    Raises:
+        DefinitionError: The transformations do not fit the table.
+        NotFoundError: There is no such table.
+        DataError: The table as a whole cannot be used, or the output not be written.
+    """
+    declared = read_transformations(transformations)
+    suffix_of(output)
+    if output.exists() and source.exists() and output.samefile(source):
+        raise DataError(f"'{source}' is input and output at once", "name another output")
+    with open_table(source, declared.delimiter) as table, workplace(output) as folder:
+        job = _Job(table, declared, output, folder, progress)
+        counts = job.run()
+    return {
+        "status": "success",
+        "input_file": str(source),
+        "output_file": str(output),
+        "total_rows_processed": counts.n_read,
+        "num_chunks": declared.num_chunks,
+        "rows_read": counts.n_read,
+        "rows_written": counts.n_written,
+        "rows_filtered": counts.n_filtered,
+        "rows_rejected": counts.n_rejected,
+        "rows_duplicate": counts.n_kept - counts.n_written,
+        "rejects_file": str(job.rejects_path) if counts.n_rejected else None,
+    }
+
+
+@dataclass
+class _Counts:
+    n_read: int = 0
+    n_kept: int = 0
+    n_filtered: int = 0
+    n_rejected: int = 0
+    n_written: int = 0
+
+
+class _Job:
+    def __init__(
+        self,
+        table: Source,
+        declared: Transformations,
+        output: Path,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        self._table = table
+        self._declared = declared
+        self._output = output
+        self._folder = folder
+        self._progress = progress
+        self._steps = Steps(declared, table.columns)
+        self._counts = _Counts()
+        self._n_ticked = 0
+        self._check_names()
+        suffix = suffix_of(output)
+        self.rejects_path = output.with_name(output.name[: -len(suffix)] + ".rejects.csv")
+
+    def run(self) -> _Counts:
+        """Write everything and move it into place."""
+        rename = self._declared.rename
+        columns = {rename.get(name, name): self._steps.columns[name] for name in self._selected}
+        undeclared = isinstance(self._table, CsvSource)
+        writer = writer_for(self._output, self._folder, columns, undeclared)
+        rejects = Rejects(self._folder / "rejects.csv")
+        with closing(writer), closing(rejects):
+            for frame in self._ordered(self._kept(rejects)):
+                selected = frame.select(self._selected)
+                writer.write(selected.rename(dict(rename), strict=False))
+                self._counts.n_written += frame.height
+            self._progress(self._table.size, self._table.size, "writing")
+            writer.finish()
+            rejects.finish()
+        self._progress(self._table.size, self._table.size, "done")
+        self._move(rejects)
+        return self._counts
+
+    def _check_names(self) -> None:
+        """Check every column that is named after the formulas; set the columns of the output."""
+        declared, known = self._declared, list(self._steps.columns)
+        root = "transformations"
+        for name in declared.duplicates or ():
+            known_column(name, known, f"{root}.drop_duplicates")
+        for name, _ in declared.sort:
+            known_column(name, known, f"{root}.sort")
+        for name in declared.select or ():
+            known_column(name, known, f"{root}.select")
+        for name in declared.rename:
+            known_column(name, known, f"{root}.rename.{name}")
+        self._selected = list(declared.select or known)
+        titles = [declared.rename.get(name, name) for name in self._selected]
+        double = next((title for title in titles if titles.count(title) > 1), None)
+        if double is not None:
+            path = f"{root}.rename"
+            raise DefinitionError(f"{path}: two columns would be called '{double}'", path=path)
+
+    def _kept(self, rejects: Rejects) -> Iterator[pl.DataFrame]:
+        """Yield what filters leave over, with every column that is needed later."""
+        names = self._needed()
+        counts, table = self._counts, self._table
+        self._progress(0, table.size, "reading")
+        for rows in table.rows(self._declared.num_chunks):
+            outcome = self._steps.apply(rows)
+            rejects.write(outcome.faults)
+            counts.n_rejected = rejects.n_rows
+            counts.n_filtered += outcome.n_filtered
+            counts.n_kept += outcome.frame.height
+            counts.n_read = counts.n_kept + counts.n_filtered + counts.n_rejected
+            self._progress(rows.done, table.size, "reading")
+            yield outcome.frame.select(names)
+
+    def _needed(self) -> list[str]:
+        declared = self._declared
+        sort = (name for name, _ in declared.sort)
+        return list(dict.fromkeys([*self._selected, *(declared.duplicates or ()), *sort]))
+
+    def _ordered(self, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Drop duplicates and sort, where that was asked for."""
+        sort, duplicates = self._declared.sort, self._declared.duplicates
+        if duplicates is None and not sort:
+            yield from frames
+            return
+        frames = numbered(frames)
+        if duplicates is not None:
+            names = list(duplicates or self._selected)
+            by_value = Sorter(
+                self._folder / "values", [(name, False) for name in names], self._tick
+            )
+            frames = first_of_each(by_value.sorted(frames), names)
+        types = self._steps.columns
+        keys = keys_of(sort, types)
+        by_key = Sorter(self._folder / "keys", keys, self._tick)
+        for frame in by_key.sorted(keyed(frame, sort, types) for frame in frames):
+            yield frame.drop(AT, *(name for name, _ in keys))
+
+    def _tick(self, n_rows: int, message: str) -> None:
+        self._n_ticked += n_rows
+        self._progress(self._n_ticked, None, message)
+
+    def _move(self, rejects: Rejects) -> None:
+        if rejects.n_rows:
+            move_into_place(rejects.path, self.rejects_path)
+        else:
+            # What an earlier run rejected is not what this one did.
+            self.rejects_path.unlink(missing_ok=True)
+        move_into_place(self._folder / self._output.name, self._output)

@@ -1,0 +1,352 @@
+"""Cut text into blocks of whole, well-formed records, and say what is wrong with the others.
+
+A record is right when it is UTF-8, has as many cells as the header, and text follows no closing
+quote. Where the cells are cut never depends on how the text arrives in pieces: a quote counts as
+one only at the start of a cell, so a block whose quotes all open and close at the edges of cells
+can be cut by counting them, and any other block is walked record by record.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materia.data.limits import MAX_RECORD_BYTES
+from materia.errors import DataError
+
+Positions = NDArray[np.int64]
+NEWLINE, RETURN, QUOTE = 10, 13, 34
+
+# The limit of the standard library would refuse in one block what the fast path takes in another.
+csv.field_size_limit(MAX_RECORD_BYTES)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a row was not used; `record` is what stood there."""
+
+    line: int
+    reason: str
+    record: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Well-formed records, each ended by a line feed.
+
+    Attributes:
+        content: The records, without those in `faults` and without blank lines.
+        n_rows: How many records `content` holds.
+        first_line: Line of the file where the block begins.
+        faults: In the order of the file.
+        kept_lines: Line of each record, where counting line feeds would not give it.
+        kept_records: Each record as the file has it, where `content` was written anew.
+        has_quotes: Whether a quote occurs in `content`.
+    """
+
+    content: bytes
+    n_rows: int
+    first_line: int
+    faults: list[Fault] = field(default_factory=list)
+    kept_lines: Positions | None = None
+    kept_records: Sequence[bytes] | None = None
+    has_quotes: bool = False
+
+    def line(self, row: int) -> int:
+        """Return the line of the file where a record begins."""
+        if self.kept_lines is not None:
+            return int(self.kept_lines[row])
+        return self.first_line + row
+
+    def record(self, row: int) -> str:
+        """Return a record as the file has it."""
+        if self.kept_records is not None:
+            return _shown(self.kept_records[row])
+        begin = int(self._ends[row - 1]) + 1 if row else 0
+        return _shown(self.content[begin : int(self._ends[row])])
+
+    @cached_property
+    def _ends(self) -> Positions:
+        octets = np.frombuffer(self.content, np.uint8)
+        newlines = np.flatnonzero(octets == NEWLINE)
+        if not self.has_quotes:
+            return newlines
+        return _outside(newlines, np.flatnonzero(octets == QUOTE))
+
+
+class Cutter:
+    """Cuts the text below a header.
+
+    Args:
+        name: File name for messages.
+        width: Cells of each record.
+        delimiter: One ASCII character between cells.
+        first_line: Line of the file where the text begins.
+    """
+
+    def __init__(self, name: str, width: int, delimiter: str, first_line: int) -> None:
+        self._name = name
+        self._width = width
+        self._delimiter = delimiter
+        self._line = first_line
+        self._edge = ord(delimiter)
+        kept = bytes([self._edge, NEWLINE, QUOTE])
+        self._others = bytes(octet for octet in range(256) if octet not in kept)
+        self._pattern = delimiter.encode() * (width - 1) + b"\n"
+
+    def blocks(self, read: Callable[[int], bytes], block_bytes: int) -> Iterator[Block]:
+        """Yield the blocks of everything that `read` returns, until it returns nothing.
+
+        Raises:
+            DataError: A quote is never closed, or a record is too long.
+        """
+        rest = b""
+        while True:
+            # A record longer than a block is fetched in growing steps, or it would cost its square.
+            piece = read(max(block_bytes, len(rest)))
+            content = rest + piece
+            if not piece:
+                if content:
+                    content += b"" if content.endswith(b"\n") else b"\n"
+                    yield self._cut(content, True)[0]
+                return
+            block, used = self._cut(content, False)
+            rest = content[used:]
+            if len(rest) > MAX_RECORD_BYTES:
+                raise self._too_long()
+            if used:
+                yield block
+
+    def _cut(self, content: bytes, is_last: bool) -> tuple[Block, int]:
+        if b'"' not in content:
+            used = content.rfind(b"\n") + 1
+            return self._taken(content[:used]), used
+        octets = np.frombuffer(content, np.uint8)
+        quotes = np.flatnonzero(octets == QUOTE)
+        ends = _outside(np.flatnonzero(octets == NEWLINE), quotes)
+        used = int(ends[-1]) + 1 if len(ends) else 0
+        is_whole = used == len(content) if is_last else used > 0
+        checked = quotes[: int(np.searchsorted(quotes, used))] if is_whole else quotes
+        if self._are_regular(octets, checked):
+            if is_last and not is_whole:
+                raise self._never_closed(self._line + content.count(b"\n", 0, used))
+            return self._taken(content[:used]), used
+        return self._walk(content, is_last)
+
+    def _taken(self, content: bytes) -> Block:
+        block = self._inspect(content)
+        self._line += content.count(b"\n")
+        return block
+
+    def _are_regular(self, octets: NDArray[np.uint8], quotes: Positions) -> bool:
+        """Return whether every quote opens or closes a cell at its edge, or is doubled."""
+        opening, closing = quotes[0::2], quotes[1::2]
+        before = octets[opening - 1]
+        is_edge = (before == self._edge) | (before == NEWLINE) | (before == QUOTE) | (opening == 0)
+        # A closing quote at the very end of a piece is judged with the next piece.
+        closing = closing[closing < len(octets) - 1]
+        after = octets[closing + 1]
+        following = octets[np.minimum(closing + 2, len(octets) - 1)]
+        is_end = (after == RETURN) & (following == NEWLINE)
+        is_end |= (after == self._edge) | (after == NEWLINE) | (after == QUOTE)
+        return bool(is_edge.all() and is_end.all())
+
+    def _walk(self, content: bytes, is_last: bool) -> tuple[Block, int]:
+        """Cut record by record; a fault costs one line, not everything up to the next quote."""
+        physical = [line + b"\n" for line in content.split(b"\n")[:-1]]
+        lines = [_protected(line) for line in physical]
+        walked = _Walked()
+        written = io.StringIO()
+        writer = csv.writer(
+            written, delimiter=self._delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
+        )
+        at = 0
+        while at < len(lines):
+            feed = _Feed(lines, at)
+            try:
+                cells = next(csv.reader(feed, delimiter=self._delimiter, strict=True))
+            except csv.Error as error:
+                if feed.is_spent and "unexpected end" in str(error):
+                    if is_last:
+                        raise self._never_closed(self._line + at) from None
+                    break
+                walked.faults.append(Fault(self._line + at, _QUOTING, _shown(physical[at])))
+                at += 1
+                continue
+            if cells:
+                writer.writerow(cells)
+                walked.lines.append(self._line + at)
+                walked.records.append(b"".join(physical[at : feed.at]))
+            at = feed.at
+        block = self._inspect(_unprotected(written.getvalue()), walked)
+        self._line += at
+        return block, sum(map(len, physical[:at]))
+
+    def _inspect(self, content: bytes, walked: _Walked | None = None) -> Block:
+        """Take out the records that are ragged, blank or not UTF-8."""
+        is_quoted = b'"' in content
+        if walked is None and not is_quoted and len(content) <= MAX_RECORD_BYTES:
+            marks = content.translate(None, self._others)
+            n_rows = len(marks) // self._width
+            is_even = marks == self._pattern * n_rows
+            if is_even and not self._has_blank_lines(content) and _is_utf8(content):
+                return Block(content, n_rows, self._line)
+        octets = np.frombuffer(content, np.uint8)
+        newlines = np.flatnonzero(octets == NEWLINE)
+        edges = np.flatnonzero(octets == self._edge)
+        ends = newlines
+        if is_quoted:
+            quotes = np.flatnonzero(octets == QUOTE)
+            ends, edges = _outside(newlines, quotes), _outside(edges, quotes)
+        starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+        lines = (
+            self._line + np.searchsorted(newlines, starts)
+            if walked is None
+            else np.array(walked.lines, np.int64)
+        )
+        lengths = ends - starts
+        if len(lengths) and lengths.max() >= MAX_RECORD_BYTES:
+            raise self._too_long(int(lines[int(lengths.argmax())]))
+        n_cells = np.diff(np.searchsorted(edges, ends), prepend=0) + 1
+        is_blank = (lengths == 0) | ((lengths == 1) & (octets[starts] == RETURN))
+        is_ragged = (n_cells != self._width) & ~is_blank
+        is_foreign = _foreign(content, ends) & ~is_ragged & ~is_blank
+        found = list(walked.faults) if walked else []
+        for row in np.flatnonzero(is_ragged | is_foreign):
+            reason = _NOT_UTF8 if is_foreign[row] else self._raggedness(int(n_cells[row]))
+            record = content[int(starts[row]) : int(ends[row])]
+            record = walked.records[row] if walked else record
+            found.append(Fault(int(lines[row]), reason, _shown(record)))
+        found.sort(key=lambda fault: fault.line)
+        keep = ~(is_ragged | is_foreign | is_blank)
+        return Block(
+            content if keep.all() else _joined(content, starts, ends, keep),
+            int(keep.sum()),
+            self._line,
+            found,
+            lines[keep],
+            [walked.records[row] for row in np.flatnonzero(keep)] if walked else None,
+            is_quoted,
+        )
+
+    def _has_blank_lines(self, content: bytes) -> bool:
+        """Return whether a file of one column has blank lines, which look like its empty cells."""
+        if self._width > 1:
+            return False
+        return content.startswith((b"\n", b"\r\n")) or b"\n\n" in content or b"\n\r\n" in content
+
+    def _raggedness(self, n_cells: int) -> str:
+        return f"{n_cells} cell{'s' * (n_cells != 1)} where the header has {self._width}"
+
+    def _never_closed(self, line: int) -> DataError:
+        return DataError(
+            f"'{self._name}': the quote that opens in line {line} is never closed",
+            'close it, or write a quote inside a cell twice: ""',
+        )
+
+    def _too_long(self, line: int | None = None) -> DataError:
+        return DataError(
+            f"'{self._name}': the record in line {line or self._line} is longer than "
+            f"{MAX_RECORD_BYTES // 2**20} MB",
+            "most often a quote that is never closed, or a file that is no table",
+        )
+
+
+_QUOTING = "text follows a closing quote, or a quote is not closed in its cell"
+_NOT_UTF8 = "is not UTF-8 text"
+
+
+@dataclass
+class _Walked:
+    """What was found record by record."""
+
+    lines: list[int] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+class _Feed:
+    """Lines from `at` on, which remembers how far a reader went."""
+
+    def __init__(self, lines: Sequence[str], at: int) -> None:
+        self._lines = lines
+        self.at = at
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> str:
+        if self.is_spent:
+            raise StopIteration
+        self.at += 1
+        return self._lines[self.at - 1]
+
+    @property
+    def is_spent(self) -> bool:
+        return self.at == len(self._lines)
+
+
+def _shown(record: bytes) -> str:
+    return record.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+
+
+_LONE_RETURN = re.compile("\r(?!\n)")
+_STAND_IN = "\ud80d"
+"""For a carriage return that ends no line, at which the standard library stops; never read."""
+
+
+def _protected(line: bytes) -> str:
+    text = line.decode("utf-8", "surrogateescape")
+    return _LONE_RETURN.sub(_STAND_IN, text) if "\r" in text else text
+
+
+def _unprotected(text: str) -> bytes:
+    return text.replace(_STAND_IN, "\r").encode("utf-8", "surrogateescape")
+
+
+def _outside(positions: Positions, quotes: Positions) -> Positions:
+    """Return the positions with an even number of quotes before them."""
+    is_outside: NDArray[np.bool_] = np.searchsorted(quotes, positions) % 2 == 0
+    return np.compress(is_outside, positions)
+
+
+def _is_utf8(content: bytes) -> bool:
+    if content.isascii():
+        return True
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _foreign(content: bytes, ends: Positions) -> NDArray[np.bool_]:
+    """Return which records are not UTF-8."""
+    found = np.zeros(len(ends), bool)
+    view, at = memoryview(content), 0
+    while at < len(content) and not content.isascii():
+        try:
+            str(view[at:], "utf-8")
+            break
+        except UnicodeDecodeError as error:
+            row = int(np.searchsorted(ends, at + error.start))
+        found[row] = True
+        at = int(ends[row]) + 1
+    return found
+
+
+def _joined(content: bytes, starts: Positions, ends: Positions, keep: NDArray[np.bool_]) -> bytes:
+    """Return the kept records, copied in runs."""
+    change = np.flatnonzero(np.diff(keep.astype(np.int8), prepend=0, append=0))
+    return b"".join(
+        content[int(starts[first]) : int(ends[beyond - 1]) + 1]
+        for first, beyond in zip(change[0::2], change[1::2], strict=True)
+    )

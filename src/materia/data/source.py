@@ -1,0 +1,358 @@
+"""Tables read block by block: CSV, gzipped CSV and Parquet.
+
+Cells of CSV stay the text that they are; an empty cell is missing. A whole file that cannot be
+used is an error; a record that cannot be used is a `Fault` of its block.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol, Self
+
+import polars as pl
+
+from materia.data.limits import (
+    BATCH_CELLS,
+    BLOCK_BYTES,
+    EXPANSION_FREE_BYTES,
+    LEAST_BLOCK_BYTES,
+    MAX_COLUMNS,
+    MAX_EXPANSION,
+    MAX_RECORD_BYTES,
+)
+from materia.data.records import Block, Cutter, Fault
+from materia.errors import DataError, NotFoundError
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+BOM = b"\xef\xbb\xbf"
+_MAGIC = {
+    b"PK\x03\x04": "a zip archive or spreadsheet",
+    b"\x1f\x8b": "compressed with gzip; name it .csv.gz",
+    b"PAR1": "a Parquet file; name it .parquet",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table that stand together.
+
+    Attributes:
+        frame: The usable rows.
+        faults: Those that are not, in order.
+        done: How much of `Source.size` has been read.
+    """
+
+    frame: pl.DataFrame
+    faults: list[Fault]
+    done: int
+    _block: Block | None = None
+    _first_row: int = 1
+
+    def place(self, row: int) -> int:
+        """Return the line of the file (CSV), or the number of the row (Parquet), from 1."""
+        return self._block.line(row) if self._block else self._first_row + row
+
+    def text(self, row: int) -> str:
+        """Return a row as the file has it."""
+        if self._block:
+            return self._block.record(row)
+        return self.frame[row].write_csv(include_header=False).rstrip("\n")
+
+
+class Source(Protocol):
+    """A table that is open for reading.
+
+    Attributes:
+        columns: Types of the columns in their order.
+        size: What `Rows.done` counts up to.
+    """
+
+    columns: dict[str, pl.DataType]
+    size: int
+
+    def rows(self, n_chunks: int) -> Iterator[Rows]:
+        """Yield the table in about `n_chunks` pieces, more when they would be too large."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def open_table(path: Path, delimiter: str = ",") -> Source:
+    """Open a table by the ending of its name.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DataError: It is no such table; says why.
+    """
+    suffix = suffix_of(path)
+    if not path.exists():
+        raise NotFoundError(f"there is no file '{path}'", "check the path")
+    if not path.is_file():
+        raise DataError(f"'{path}' is not a file", "name a file, not a folder")
+    if suffix == ".parquet":
+        return ParquetSource(path)
+    return CsvSource(path, delimiter)
+
+
+def suffix_of(path: Path) -> str:
+    """Return which of `SUFFIXES` a name has.
+
+    Raises:
+        DataError: It has none of them.
+    """
+    for suffix in reversed(SUFFIXES):
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise DataError(
+        f"the ending of '{path.name}' names no kind of table", f"allowed: {', '.join(SUFFIXES)}"
+    )
+
+
+class CsvSource:
+    """A CSV file, compressed or not; the header is read at once."""
+
+    def __init__(self, path: Path, delimiter: str) -> None:
+        self._name = path.name
+        self._delimiter = delimiter
+        self.size = path.stat().st_size
+        self._stack = ExitStack()
+        try:
+            raw = self._stack.enter_context(path.open("rb"))
+            self._stream = _Stream(raw, path.name, is_gzip=suffix_of(path) == ".csv.gz")
+            titles = self._read_header()
+        except OSError as error:
+            self._stack.close()
+            raise DataError(f"'{path.name}' cannot be read: {error.strerror or error}") from None
+        except BaseException:
+            self._stack.close()
+            raise
+        self.columns: dict[str, pl.DataType] = {title: pl.String() for title in titles}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def rows(self, n_chunks: int) -> Iterator[Rows]:
+        """Yield the records below the header."""
+        names = list(self.columns)
+        cutter = Cutter(self._name, len(names), self._delimiter, self._first_line)
+        block_bytes = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, -(-self.size // n_chunks)))
+        for block in cutter.blocks(self._stream.read, block_bytes):
+            frame = _parsed(block, names, self._delimiter)
+            yield Rows(frame, block.faults, self._stream.position, block)
+
+    def _read_header(self) -> list[str]:
+        content = self._stream.read(2**16).removeprefix(BOM)
+        if not content:
+            raise DataError(f"'{self._name}' is empty", "it needs a header and rows")
+        for magic, what in _MAGIC.items():
+            if content.startswith(magic):
+                raise DataError(f"'{self._name}' is not CSV in UTF-8: it is {what}")
+        while (found := self._header_in(content)) is None:
+            if len(content) > MAX_RECORD_BYTES:
+                raise DataError(f"the header of '{self._name}' has no end")
+            piece = self._stream.read(len(content))
+            if not piece and content.endswith(b"\n"):
+                raise DataError(
+                    f"'{self._name}' holds no header, or a quote in it is never closed",
+                    "the first line names the columns",
+                )
+            content += piece or b"\n"
+        cells, n_lines = found
+        lines = content.split(b"\n", n_lines)
+        self._stream.put_back(lines[n_lines])
+        self._first_line = n_lines + 1
+        return self._checked_titles([cell.strip() for cell in cells])
+
+    def _header_in(self, content: bytes) -> tuple[list[str], int] | None:
+        """Return the cells of the first record that is not blank, and the lines up to its end."""
+        lines = [line + b"\n" for line in content.split(b"\n")[:-1]]
+        try:
+            reader = csv.reader(
+                (line.decode() for line in lines), delimiter=self._delimiter, strict=True
+            )
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    return cells, reader.line_num
+        except UnicodeDecodeError:
+            raise DataError(
+                f"the header of '{self._name}' is not UTF-8 text", "save the file as CSV in UTF-8"
+            ) from None
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                return None
+            raise DataError(f"the header of '{self._name}' cannot be read: {error}") from None
+        return None
+
+    def _checked_titles(self, titles: list[str]) -> list[str]:
+        name = self._name
+        if len(titles) > MAX_COLUMNS:
+            raise DataError(f"'{name}' has {len(titles)} columns; at most {MAX_COLUMNS} are read")
+        if "\x00" in "".join(titles):
+            raise DataError(f"'{name}' is not text", "save it as CSV in UTF-8")
+        others = [mark for mark in ";\t|," if mark != self._delimiter and mark in titles[0]]
+        if len(titles) == 1 and others:
+            raise DataError(
+                f"the cells of '{name}' are not separated by {self._delimiter!r}",
+                f"they look separated by {others[0]!r}: set 'delimiter'",
+            )
+        if any(titles) and all(_is_number(title) for title in titles if title):
+            raise DataError(
+                f"'{name}' has no header: its first line holds only numbers",
+                "add a line that names the columns",
+            )
+        double = sorted({title for title in titles if titles.count(title) > 1})[:5]
+        if double:
+            listed = ", ".join(map(repr, double))
+            raise DataError(f"'{name}' has more than one column {listed}", "rename them")
+        return titles
+
+
+class ParquetSource:
+    """A Parquet file, read in pieces of whole rows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _explained(path.name):
+            self._scan = pl.scan_parquet(path, glob=False)
+            self.columns: dict[str, pl.DataType] = dict(self._scan.collect_schema())
+            self.size = int(self._scan.select(pl.len()).collect().item())
+        if not self.columns:
+            raise DataError(f"'{path.name}' has no columns")
+        if len(self.columns) > MAX_COLUMNS:
+            raise DataError(f"'{path.name}' has more than {MAX_COLUMNS} columns")
+        for name, kind in self.columns.items():
+            if kind.is_nested() or kind == pl.Binary or kind == pl.Object:
+                raise DataError(
+                    f"column '{name}' of '{path.name}' holds {kind}, not plain values",
+                    "only numbers, text, booleans, dates and times are read",
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return
+
+    def rows(self, n_chunks: int) -> Iterator[Rows]:
+        """Yield the rows in their order."""
+        most = max(1, BATCH_CELLS // len(self.columns))
+        n_rows = min(most, max(1, -(-self.size // n_chunks)))
+        done = 0
+        with _explained(self._path.name):
+            for frame in self._scan.collect_batches(chunk_size=n_rows, maintain_order=True):
+                first, done = done + 1, done + frame.height
+                yield Rows(frame, [], done, None, first)
+
+
+@dataclass
+class _explained:  # noqa: N801 - reads as a verb where it is used
+    """Turns what Polars says about a file into an error of ours."""
+
+    name: str
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pl.exceptions.PolarsError | OSError):
+            raise DataError(
+                f"'{self.name}' cannot be read as Parquet: {str(error)[:200]}",
+                "write the file again, or convert it to CSV",
+            ) from None
+
+
+@dataclass
+class _Stream:
+    """Bytes of a file, decompressed on the way, with the faults of compression explained."""
+
+    raw: IO[bytes]
+    name: str
+    is_gzip: bool
+    _waiting: bytes = b""
+    _n_out: int = 0
+    _source: IO[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._source = gzip.GzipFile(fileobj=self.raw) if self.is_gzip else self.raw  # type: ignore[assignment]
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that have been used."""
+        return self.raw.tell() - (0 if self.is_gzip else len(self._waiting))
+
+    def put_back(self, content: bytes) -> None:
+        """Let the next read begin with `content`."""
+        self._waiting = content
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, or what was put back; nothing at the end."""
+        if self._waiting:
+            content, self._waiting = self._waiting[:size], self._waiting[size:]
+            return content
+        try:
+            content = self._source.read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(
+                f"'{self.name}' is damaged or not compressed with gzip: {error}",
+                "compress or copy it again",
+            ) from None
+        except OSError as error:
+            raise DataError(f"'{self.name}' cannot be read: {error.strerror or error}") from None
+        self._n_out += len(content)
+        if self.is_gzip and self._n_out > EXPANSION_FREE_BYTES + MAX_EXPANSION * self.position:
+            raise DataError(
+                f"'{self.name}' grows more than {MAX_EXPANSION} times when it is decompressed",
+                "a table does not; decompress it yourself if you trust it",
+            )
+        return content
+
+
+def _parsed(block: Block, names: list[str], delimiter: str) -> pl.DataFrame:
+    """Return the records as text; an empty cell is null, quoted or not."""
+    if not block.n_rows:
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    columns = {f"column_{number}": pl.String for number in range(1, len(names) + 1)}
+    content = block.content
+    is_marked = content.startswith(BOM)
+    if is_marked:  # Polars would take it off as the mark of a file, which it is not here.
+        content = delimiter.encode() * (len(names) - 1) + b"\n" + content
+    frame = pl.read_csv(
+        content,
+        has_header=False,
+        schema=columns,
+        separator=delimiter,
+        quote_char='"' if block.has_quotes else None,
+    )
+    frame = frame[1:] if is_marked else frame
+    if frame.height != block.n_rows:
+        raise DataError(
+            f"{block.n_rows} records near line {block.first_line} were read as {frame.height} rows",
+            "please report this with the file",
+        )
+    frame.columns = names
+    if block.has_quotes and b'""' in content:
+        frame = frame.with_columns(
+            pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in names
+        )
+    return frame
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

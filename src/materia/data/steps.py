@@ -1,0 +1,272 @@
+"""A declaration turned into work on rows: readings, filters and formulas, row by row.
+
+Nothing here looks at more than one row, so that pieces of any size give the same rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from materia.data.columns import DTYPES, Reading, is_missing, reading
+from materia.data.records import Fault
+from materia.data.source import Rows
+from materia.data.transformations import Condition, Transformations, known_column
+from materia.errors import DefinitionError
+from materia.mdl.expression import Expression
+from materia.mdl.suggest import did_you_mean
+
+ROW = "\x00row"
+"""Name of the column that numbers the rows of a piece; no table can have one of this name."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a piece.
+
+    Attributes:
+        frame: Rows that are kept.
+        faults: Rows that cannot be used, in the order of the file.
+        n_filtered: Rows that a filter dropped.
+    """
+
+    frame: pl.DataFrame
+    faults: list[Fault]
+    n_filtered: int
+
+
+class Steps:
+    """Transformations bound to the columns of a table.
+
+    Args:
+        transformations: What to do.
+        columns: Types of the table's columns.
+
+    Raises:
+        DefinitionError: A column that is named does not exist, or cannot be used so.
+    """
+
+    def __init__(
+        self, transformations: Transformations, columns: Mapping[str, pl.DataType]
+    ) -> None:
+        self._formulas = transformations.new_columns
+        self._source = dict(columns)
+        self._readings: dict[str, Reading] = {}
+        self._read_declared(transformations.types)
+        self._typed = self._source | {
+            name: DTYPES[kind] for name, kind in transformations.types.items()
+        }
+        known = {**self._typed, **dict.fromkeys(self._formulas, pl.Float64())}
+        path = "transformations.filter"
+        for condition in transformations.conditions:
+            known_column(condition.column, list(known), f"{path}.{condition.column}")
+        self._numbers = self._names_of_formulas()
+        old = [c for c in transformations.conditions if c.column in self._source]
+        new = [c for c in transformations.conditions if c.column not in self._source]
+        self._first = self._all_hold(old, self._typed)
+        self._second = self._all_hold(new, known)
+        self.columns: dict[str, pl.DataType] = known
+
+    def apply(self, rows: Rows) -> Outcome:
+        """Return what becomes of a piece of the table."""
+        faults = list(rows.faults)
+        frame = rows.frame.with_row_index(ROW)
+        frame = self._read(frame, rows, faults)
+        n_read = frame.height
+        if self._first is not None:
+            frame = frame.filter(self._first)
+        n_filtered = n_read - frame.height
+        frame = self._compute(frame, rows, faults)
+        n_computed = frame.height
+        if self._second is not None:
+            frame = frame.filter(self._second)
+        n_filtered += n_computed - frame.height
+        faults.sort(key=lambda fault: fault.line)
+        return Outcome(frame.select(*self.columns), faults, n_filtered)
+
+    def _read_declared(self, types: Mapping[str, str]) -> None:
+        for name, kind in types.items():
+            path = f"transformations.types.{name}"
+            dtype = self._source[known_column(name, list(self._source), path)]
+            if dtype != pl.String and kind != "text" and not _is_castable(dtype, kind):
+                raise DefinitionError(f"{path}: {dtype} cannot become {kind}", path=path)
+            if dtype != DTYPES[kind]:
+                self._readings[name] = reading(name, dtype, kind)
+
+    def _names_of_formulas(self) -> dict[str, dict[str, str]]:
+        """Return, for each formula, the column with the number of each of its names."""
+        known: dict[str, str] = {}
+        for name in self._source:
+            known.setdefault(re.sub(r"[^A-Za-z0-9_]", "_", name), name)
+        known |= {name: name for name in self._source}
+        made: set[str] = set()
+        found: dict[str, dict[str, str]] = {}
+        for new, formula in self._formulas.items():
+            path = f"transformations.new_columns.{new}"
+            found[new] = {}
+            for name in sorted(formula.names, key=lambda name: formula.columns[name]):
+                if name not in known:
+                    what = f"column {formula.columns[name]}: the table has no column '{name}'"
+                    fix = did_you_mean(name, known)
+                    raise DefinitionError(f"{path}: {what}", fix, path=path)
+                column = known[name]
+                found[new][name] = column if column in made else self._number(column, path)
+            made.add(new)
+            known[new] = new
+        return found
+
+    def _number(self, column: str, path: str) -> str:
+        """Return the column that holds the numbers of `column`, read for this if needed."""
+        dtype = self._typed[column]
+        if dtype == pl.String and column not in self._readings:
+            self._readings[_number_of(column)] = reading(column, dtype, "float")
+            return _number_of(column)
+        if not dtype.is_numeric():
+            fix = "declare another type, or use another column"
+            raise DefinitionError(
+                f"{path}: column '{column}' holds {_named(dtype)}", fix, path=path
+            )
+        return column
+
+    def _all_hold(
+        self, conditions: Iterable[Condition], types: Mapping[str, pl.DataType]
+    ) -> pl.Expr | None:
+        tests = [self._test(condition, types[condition.column]) for condition in conditions]
+        return pl.all_horizontal(tests) if tests else None
+
+    def _test(self, condition: Condition, dtype: pl.DataType) -> pl.Expr:
+        column, value = condition.column, condition.value
+        if condition.op == "null":
+            missing = is_missing(column, dtype)
+            return missing if value else ~missing
+        sample = value[0] if condition.op == "in" else value
+        if isinstance(sample, str):
+            return _compared(self._text(condition, dtype), condition.op, value)
+        if isinstance(sample, bool):
+            return _compared(self._truth(condition, dtype), condition.op, value)
+        if column not in self._formulas or column in self._source:
+            column = self._number(column, condition.path)
+        if dtype.is_integer() and all(isinstance(one, int) for one in _listed(value)):
+            return _compared(pl.col(column), condition.op, value)
+        if condition.op == "in":
+            value = tuple(float(one) for one in value)
+        return _compared(pl.col(column).cast(pl.Float64).fill_nan(None), condition.op, value)
+
+    def _text(self, condition: Condition, dtype: pl.DataType) -> pl.Expr:
+        if dtype == pl.String:
+            return pl.col(condition.column)
+        if dtype not in (pl.Date, pl.Datetime, pl.Categorical, pl.Enum):
+            what = f"column '{condition.column}' holds {_named(dtype)}, not text"
+            raise DefinitionError(f"{condition.path}: {what}", path=condition.path)
+        # Written alike, dates and times sort as text in their own order.
+        form = {pl.Date: "%Y-%m-%d", pl.Datetime: "%Y-%m-%dT%H:%M:%S"}.get(type(dtype))
+        column = pl.col(condition.column)
+        return column.dt.strftime(form) if form else column.cast(pl.String)
+
+    def _truth(self, condition: Condition, dtype: pl.DataType) -> pl.Expr:
+        if dtype == pl.Boolean:
+            return pl.col(condition.column)
+        if dtype != pl.String:
+            what = f"column '{condition.column}' holds {_named(dtype)}, not true and false"
+            raise DefinitionError(f"{condition.path}: {what}", path=condition.path)
+        name = f"\x00truth:{condition.column}"
+        self._readings[name] = reading(condition.column, dtype, "boolean")
+        return pl.col(name)
+
+    def _read(self, frame: pl.DataFrame, rows: Rows, faults: list[Fault]) -> pl.DataFrame:
+        if not self._readings:
+            return frame
+        readings = list(self._readings.items())
+        # Lazily, so that a cell is read once for its value and for whether it is wrong.
+        read = (
+            frame.lazy()
+            .select(
+                *(one.value.alias(name) for name, one in readings),
+                *(one.is_wrong.alias(f"\x00wrong:{name}") for name, one in readings),
+            )
+            .collect()
+        )
+        wrong = read[:, len(readings) :]
+        read = frame.with_columns(read[:, : len(readings)])
+        is_wrong = wrong.select(pl.any_horizontal(pl.all())).to_series()
+        if not is_wrong.any():
+            return read
+        for row in is_wrong.arg_true():
+            first = next(number for number in range(len(readings)) if wrong[row, number])
+            reason = readings[first][1].reason(frame[row, readings[first][1].column])
+            faults.append(Fault(rows.place(row), reason, rows.text(row)))
+        return read.filter(~is_wrong)
+
+    def _compute(self, frame: pl.DataFrame, rows: Rows, faults: list[Fault]) -> pl.DataFrame:
+        for name, formula in self._formulas.items():
+            columns = self._numbers[name]
+            values, is_missing = _evaluated(formula, frame, columns)
+            is_undefined = ~np.isfinite(values) & ~is_missing
+            for at in np.flatnonzero(is_undefined):
+                row = int(frame[int(at), ROW])
+                numbers = {key: frame[int(at), column] for key, column in columns.items()}
+                shown = ", ".join(f"{key} = {number:g}" for key, number in numbers.items())
+                reason = f"the formula of '{name}' is undefined at {shown}"
+                faults.append(Fault(rows.place(row), reason, rows.text(row)))
+            column = pl.Series(name, values).set(pl.Series(is_missing), None)
+            frame = frame.with_columns(column)
+            if is_undefined.any():
+                frame = frame.filter(pl.Series(~is_undefined))
+        return frame
+
+
+def _evaluated(
+    formula: Expression, frame: pl.DataFrame, columns: Mapping[str, str]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the values of a formula, and where one of its names has no value."""
+    values = {name: frame[column].cast(pl.Float64).to_numpy() for name, column in columns.items()}
+    is_missing = np.zeros(frame.height, bool)
+    for array in values.values():
+        is_missing |= np.isnan(array)
+    return np.broadcast_to(formula.evaluate(values), frame.height).copy(), is_missing
+
+
+def _compared(column: pl.Expr, op: str, value: Any) -> pl.Expr:
+    """Return where a comparison holds; nowhere where the value is missing."""
+    match op:
+        case ">":
+            test = column > value
+        case "<":
+            test = column < value
+        case ">=":
+            test = column >= value
+        case "<=":
+            test = column <= value
+        case "==":
+            test = column == value
+        case "!=":
+            test = column != value
+        case _:
+            test = column.is_in(list(value))
+    return pl.Expr.fill_null(test, False)
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _number_of(column: str) -> str:
+    return f"\x00number:{column}"
+
+
+def _is_castable(dtype: pl.DataType, kind: str) -> bool:
+    if kind in ("integer", "float"):
+        return dtype.is_numeric() or dtype == pl.Boolean
+    if kind in ("date", "datetime"):
+        return dtype in (pl.Date, pl.Datetime)
+    return dtype == pl.Boolean or dtype.is_integer()
+
+
+def _named(dtype: pl.DataType) -> str:
+    return {"String": "text", "Boolean": "true and false"}.get(str(dtype), str(dtype).lower())

@@ -1,0 +1,251 @@
+"""A stored model: one file with a card of plain data and the members of an ensemble.
+
+The file is a ZIP archive without compression: `model.json` and `members/<i>.skops`. The card holds
+the format's version, schema, scores, versions of libraries and the SHA-256 of each member. Nothing
+in it is ever unpickled; a file of another kind, a changed hash and a foreign type are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materia.errors import DataError, NotFoundError
+from materia.ml import estimators, formats
+from materia.ml.config import MAX_PARTITIONS
+from materia.ml.ensemble import Answer, combine
+from materia.ml.estimators import TABLE
+from materia.ml.files import replacing
+from materia.ml.schema import Schema
+from materia.ml.training import TrainedModel
+from materia.ml.trees import check_trees
+from materia.version import __version__
+
+FORMAT = "materia-model"
+FORMAT_VERSION = 1
+SUFFIX = ".model"
+MAX_CARD_BYTES = 64 * 2**20
+_CARD = "model.json"
+_PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle")
+# Protocol 2 and later, then what joblib compresses by: zlib, gzip, bzip2, xz and lz4.
+_PICKLE_STARTS = tuple(
+    map(bytes.fromhex, ("80", "7801", "785e", "789c", "78da", "1f8b", "425a", "fd37", "0422"))
+)
+_RETRAIN = (
+    "retrain it from its table (ml_tasks.distributed_training), or convert it: where you trust the "
+    "file, save its estimator by skops.io.dump, then materia.ml.conversion.convert reads that"
+)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A file that was written.
+
+    Attributes:
+        sha256: Of the whole file.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was read.
+
+    Attributes:
+        card: What the file says of itself.
+        members: Fitted estimators.
+    """
+
+    card: dict[str, Any]
+    schema: Schema
+    estimator: str
+    members: tuple[Any, ...]
+
+    def answer(self, X: NDArray[np.float64]) -> Answer:
+        """Return the common answer for encoded rows X, (n, d)."""
+        answers = [estimators.answer(m, self.estimator, X, self.schema) for m in self.members]
+        return combine(answers)
+
+
+def write_model(
+    path: Path, trained: TrainedModel, metadata: Mapping[str, Any] | None = None
+) -> StoredModel:
+    """Write a model file, whole or not at all.
+
+    Args:
+        path: Replaced if it exists.
+        trained: What to store.
+        metadata: Plain data that is kept with it.
+
+    Raises:
+        DataError: The folder cannot be written; an older file is untouched.
+    """
+    members = {f"members/{i}.skops": content for i, content in enumerate(trained.members)}
+    card = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **trained.card,
+        "metadata": dict(metadata or {}),
+        "versions": {
+            "materia": __version__,
+            **{name: version(name) for name in ("scikit-learn", "skops", "numpy")},
+        },
+        "members": [
+            {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in members.items()
+        ],
+    }
+    text = json.dumps(card, indent=1, allow_nan=False).encode()
+    with replacing(path) as temporary:
+        with ZipFile(temporary, "w", ZIP_STORED) as archive:
+            # A fixed time: the same training gives the same card.
+            archive.writestr(ZipInfo(_CARD), text)
+            for name, content in members.items():
+                archive.writestr(ZipInfo(name), content)
+        digest, size = _digest(temporary), temporary.stat().st_size
+    return StoredModel(path, digest, size)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Return what a model file says of itself; its members are not looked at.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DataError: It is no model file of ours.
+    """
+    _refuse_pickle(path)
+    try:
+        with ZipFile(path) as archive:
+            return _card(archive, path)
+    except BadZipFile:
+        raise _not_ours(path) from None
+
+
+def read_model(path: Path, sha256: str | None = None) -> Model:
+    """Return a stored model.
+
+    Args:
+        path: Of the file.
+        sha256: What the whole file must hash to, where it is known.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DataError: It is no model file of ours, was changed, or holds a foreign type.
+    """
+    _refuse_pickle(path)
+    if sha256 is not None and _digest(path) != sha256:
+        raise _changed(path, "the file is not the one that was registered")
+    try:
+        with ZipFile(path) as archive:
+            card = _card(archive, path)
+            contents = [_member(archive, entry, path) for entry in _entries(card, path)]
+    except BadZipFile:
+        raise _not_ours(path) from None
+    schema, estimator = Schema.from_data(card.get("schema")), str(card.get("estimator"))
+    if estimator not in TABLE or schema.task not in estimators.tasks_of(estimator):
+        raise DataError(f"'{path.name}' names an unknown estimator, {estimator!r}", _RETRAIN)
+    members = [formats.from_bytes(content, estimator, schema.task) for content in contents]
+    model = Model(card, schema, estimator, tuple(members))
+    _check_fit(model, path)
+    return model
+
+
+def _card(archive: ZipFile, path: Path) -> dict[str, Any]:
+    names = archive.namelist()
+    if _CARD not in names or len(names) > MAX_PARTITIONS + 1:
+        raise _not_ours(path)
+    if any(entry.compress_type != ZIP_STORED for entry in archive.infolist()):
+        raise _not_ours(path)
+    if archive.getinfo(_CARD).file_size > MAX_CARD_BYTES:
+        raise DataError(f"'{path.name}': its card is larger than {MAX_CARD_BYTES // 2**20} MB")
+    try:
+        card = json.loads(archive.read(_CARD))
+    except (ValueError, RecursionError):
+        raise _changed(path, "its card is no JSON") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise _not_ours(path)
+    if card.get("format_version") != FORMAT_VERSION:
+        raise DataError(
+            f"'{path.name}' has format version {card.get('format_version')!r}, "
+            f"this release reads {FORMAT_VERSION}",
+            "retrain it, or read it with the release that wrote it",
+        )
+    return card
+
+
+def _entries(card: Mapping[str, Any], path: Path) -> list[Mapping[str, Any]]:
+    members = card.get("members")
+    if (
+        not isinstance(members, list)
+        or not 1 <= len(members) <= MAX_PARTITIONS
+        or not all(isinstance(m, dict) and isinstance(m.get("file"), str) for m in members)
+    ):
+        raise _changed(path, "its card lists no members")
+    return members
+
+
+def _member(archive: ZipFile, entry: Mapping[str, Any], path: Path) -> bytes:
+    try:
+        content = archive.read(entry["file"])
+    except KeyError:
+        raise _changed(path, f"'{entry['file']}' is missing") from None
+    if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+        raise _changed(path, f"the hash of '{entry['file']}' differs")
+    return content
+
+
+def _check_fit(model: Model, path: Path) -> None:
+    """Let the members answer for one row, so that none fails later on a whole batch."""
+    try:
+        for member in model.members:
+            check_trees(member, len(model.schema.features))
+        model.answer(np.zeros((1, len(model.schema.features))))
+    except DataError as error:
+        raise _changed(path, error.message) from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise _changed(path, f"a member does not fit the schema ({error})") from None
+
+
+def _refuse_pickle(path: Path) -> None:
+    if not path.is_file():
+        if path.suffix.lower() in _PICKLES:
+            raise _pickle(path)
+        raise NotFoundError(f"there is no model file '{path.name}'")
+    with path.open("rb") as file:
+        start = file.read(2)
+    if path.suffix.lower() in _PICKLES or start.startswith(_PICKLE_STARTS):
+        raise _pickle(path)
+
+
+def _pickle(path: Path) -> DataError:
+    return DataError(
+        f"'{path.name}' is a pickle, which runs code when it is read, and is never loaded",
+        _RETRAIN,
+    )
+
+
+def _not_ours(path: Path) -> DataError:
+    return DataError(f"'{path.name}' is no model file of MatCraft", _RETRAIN)
+
+
+def _changed(path: Path, what: str) -> DataError:
+    return DataError(
+        f"'{path.name}' was changed or damaged: {what}", "restore it from a copy, or retrain it"
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

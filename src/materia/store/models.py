@@ -1,0 +1,31 @@
+"""Trained models as rows; their files lie below the data root."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from materia.store.database import Database
+from materia.store.tables import models
+
+Row = dict[str, Any]
+
+
+def add(database: Database, connection: Connection, row: Row) -> bool:
+    """Insert a model; False when its id exists, as after a second run of the same job."""
+    statement = database.insert(models).values(row).on_conflict_do_nothing().returning(models.c.id)
+    return connection.execute(statement).first() is not None
+
+
+def get(connection: Connection, model_id: str) -> Row | None:
+    """Return one model, or None."""
+    row = connection.execute(select(models).where(models.c.id == model_id)).mappings().first()
+    return dict(row) if row else None
+
+
+def at(connection: Connection, path: str) -> Row | None:
+    """Return the newest model that was written to a path, or None."""
+    query = select(models).where(models.c.path == path).order_by(models.c.created_at.desc())
+    row = connection.execute(query).mappings().first()
+    return dict(row) if row else None

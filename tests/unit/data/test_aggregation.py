@@ -1,0 +1,183 @@
+"""Summaries agree with plain arithmetic, and one bad source does not cost the others."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_tables import silent, written
+
+from materia.data import aggregate
+from materia.errors import DataError, DefinitionError
+
+NORTH = "city,amount,note\nUlm,1,a\nBonn,2,b\nUlm,4.5,\n"
+SOUTH = "city,amount,size\nUlm,7,1\nJena,,2\n"
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Path]:
+    return [written(tmp_path / "north.csv", NORTH), written(tmp_path / "south.csv", SOUTH)]
+
+
+def test_each_source_and_all_together_are_summarised(sources: list[Path]) -> None:
+    result = aggregate(sources, None, progress=silent)
+    assert (result["status"], result["total_rows"], result["num_sources"]) == ("success", 5, 2)
+    first = result["summaries"][0]
+    assert first["source"] == str(sources[0])
+    assert (first["rows"], first["columns"]) == (3, ["city", "amount", "note"])
+    amount = first["summary"]["amount"]
+    assert amount["type"] == "number"
+    assert (amount["count"], amount["missing"], amount["distinct"]) == (3, 0, 3)
+    assert (amount["sum"], amount["min"], amount["max"]) == (7.5, 1.0, 4.5)
+    assert amount["std"] == pytest.approx(statistics.stdev([1, 2, 4.5]))
+    assert (amount["q25"], amount["median"], amount["q75"]) == (1.5, 2.0, 3.25)
+    assert first["summary"]["note"] == {
+        "type": "text",
+        "count": 2,
+        "missing": 1,
+        "min": "a",
+        "max": "b",
+        "distinct": 2,
+    }
+    assert result["overall"]["amount"]["count"] == 4
+    assert result["overall"]["amount"]["missing"] == 1
+    assert result["output_file"] is None
+    json.dumps(result, allow_nan=False)
+
+
+def test_differences_between_the_sources_are_named(sources: list[Path], tmp_path: Path) -> None:
+    third = written(tmp_path / "third.csv", "city,amount\nUlm,lots\n")
+    differences = aggregate([*sources, third], None, progress=silent)["schema_differences"]
+    by_column = {one["column"]: one for one in differences}
+    assert set(by_column) == {"amount", "note", "size"}
+    assert by_column["note"]["missing_in"] == [str(sources[1]), str(third)]
+    assert by_column["amount"]["types"][str(third)] == "text"
+    assert by_column["amount"]["types"][str(sources[0])] == "number"
+
+
+def test_groups_go_over_all_sources_and_into_the_output(
+    sources: list[Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.csv"
+    result = aggregate(
+        sources,
+        output,
+        group_by=["city"],
+        aggregations={"amount": ["sum", "count", "avg"], "size": "max"},
+        progress=silent,
+    )
+    assert result["groups"] == [
+        group("Bonn", 1, 2.0, 1, 2.0, None),
+        group("Jena", 1, 0.0, 0, None, 2.0),
+        group("Ulm", 3, 12.5, 3, 12.5 / 3, 1.0),
+    ]
+    assert pl.read_csv(output)["amount_sum"].to_list() == [2.0, 0.0, 12.5]
+    assert result["output_file"] == str(output)
+
+
+def group(city: str, rows: int, *amounts: float | None) -> dict[str, object]:
+    names = ("amount_sum", "amount_count", "amount_mean", "size_max")
+    return {"city": city, "rows": rows, **dict(zip(names, amounts, strict=True))}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+def test_without_groups_the_output_has_a_row_per_source_and_column(
+    sources: list[Path], tmp_path: Path, ending: str
+) -> None:
+    output = tmp_path / f"out{ending}"
+    aggregate(sources, output, progress=silent)
+    frame = pl.read_parquet(output) if ending == ".parquet" else pl.read_csv(output)
+    assert frame.height == 3 + 3 + 4
+    amounts = frame.filter(pl.col("column") == "amount")
+    assert amounts["source"].to_list() == [*map(str, sources), "all sources"]
+    assert amounts["sum"].to_list() == [7.5, 7.0, 14.5]
+
+
+def test_json_output_is_the_result(sources: list[Path], tmp_path: Path) -> None:
+    result = aggregate(sources, tmp_path / "out.json", progress=silent)
+    stored = json.loads((tmp_path / "out.json").read_text())
+    assert stored["summaries"] == result["summaries"]
+
+
+def test_a_source_that_cannot_be_read_is_reported_and_the_others_kept(
+    sources: list[Path], tmp_path: Path
+) -> None:
+    broken = written(tmp_path / "broken.csv", 'a,b\n1,"x\n')
+    result = aggregate([broken, tmp_path / "gone.csv", *sources], None, progress=silent)
+    assert [one["source"] for one in result["failed"]] == [
+        str(broken),
+        str(tmp_path / "gone.csv"),
+    ]
+    assert "never closed" in result["failed"][0]["error"]
+    assert (result["num_sources"], result["total_rows"]) == (4, 5)
+    with pytest.raises(DataError, match="no source can be read"):
+        aggregate([broken], None, progress=silent)
+
+
+def test_bad_rows_are_counted(tmp_path: Path) -> None:
+    source = written(tmp_path / "in.csv", b"a,b\n1,2\n3\n4,\xff\n5,6\n")
+    result = aggregate([source], None, progress=silent)
+    assert (result["total_rows"], result["rows_rejected"]) == (2, 2)
+    assert result["overall"]["a"]["sum"] == 6
+
+
+def test_wrong_names_are_explained(sources: list[Path]) -> None:
+    with pytest.raises(DefinitionError, match="did you mean 'mean'"):
+        aggregate(sources, None, aggregations=["maen"], progress=silent)
+    with pytest.raises(DefinitionError, match="did you mean 'amount'"):
+        aggregate(sources, None, aggregations={"amont": ["sum"]}, progress=silent)
+    with pytest.raises(DefinitionError, match=r"'south\.csv' has no column 'note'"):
+        aggregate(sources, None, group_by="note", progress=silent)
+    with pytest.raises(DefinitionError, match="empty"):
+        aggregate([], None, progress=silent)
+
+
+def test_a_stop_leaves_the_old_output_and_nothing_else(sources: list[Path], tmp_path: Path) -> None:
+    output = written(tmp_path / "out.csv", "old")
+
+    def stop(done: float, total: float | None, message: str) -> None:
+        if message == "writing":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        aggregate(sources, output, progress=stop)
+    assert output.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+numbers = st.none() | st.floats(-1e6, 1e6, allow_subnormal=False)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=st.lists(st.tuples(st.sampled_from("ab"), numbers), min_size=1, max_size=60))
+def test_groups_agree_with_plain_arithmetic(
+    tmp_path: Path, rows: list[tuple[str, float | None]]
+) -> None:
+    lines = ["g,x", *(f"{name},{'' if x is None else repr(x)}" for name, x in rows)]
+    cut = len(lines) // 2
+    halves = [lines[: cut + 1], [lines[0], *lines[cut + 1 :]]]
+    paths = [
+        written(tmp_path / f"{at}.csv", "\n".join(half) + "\n") for at, half in enumerate(halves)
+    ]
+    result = aggregate(paths, None, group_by=["g"], progress=silent)
+    assert [one["g"] for one in result["groups"]] == sorted({name for name, _ in rows})
+    for one in result["groups"]:
+        values = [x for name, x in rows if name == one["g"] and x is not None]
+        assert one["rows"] == sum(name == one["g"] for name, _ in rows)
+        if not any(x is not None for _, x in rows):
+            continue
+        assert one["x_count"] == len(values)
+        assert one["x_distinct"] == len(set(values))
+        assert one["x_sum"] == pytest.approx(sum(values), rel=1e-9, abs=1e-6)
+        if values:
+            assert one["x_median"] == pytest.approx(statistics.median(values), abs=1e-6)
+            assert (one["x_min"], one["x_max"]) == (min(values), max(values))
+        if len(values) > 1:
+            assert one["x_std"] == pytest.approx(statistics.stdev(values), rel=1e-6, abs=1e-6)
