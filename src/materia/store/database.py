@@ -127,7 +127,7 @@ class Database:
 
     @contextmanager
     def alone(self) -> Iterator[Any]:
-        """Yield the driver's connection that this thread keeps, for one `Reported` change.
+        """Yield the connection of the driver that this thread keeps, for one `Reported` change.
 
         Such a change is a transaction by itself on PostgreSQL, and gets one on SQLite. Neither
         the pool nor SQLAlchemy's transactions are passed: together they cost more than the change.
@@ -137,7 +137,7 @@ class Database:
                 driver = self._kept.connection(self.engine)
                 if self.is_sqlite:
                     _begin_soon(driver)
-                yield driver
+                yield self._kept
                 if self.is_sqlite:
                     driver.execute("COMMIT")
             except BaseException:
@@ -201,6 +201,16 @@ class _Kept(threading.local):
     driver: Any = None
     used_at = 0.0
 
+    def __init__(self) -> None:
+        self._cursors: dict[str, Any] = {}
+
+    def execute(self, text: str, values: Any) -> Any:
+        """Execute a statement on a cursor of its own, which keeps how to convert its values."""
+        cursor = self._cursors.get(text)
+        if cursor is None:
+            cursor = self._cursors[text] = self.driver.cursor()
+        return cursor.execute(text, values)
+
     def connection(self, engine: Engine) -> Any:
         """Return the connection, made anew when it broke while nobody used it."""
         now = time.monotonic()
@@ -226,6 +236,7 @@ class _Kept(threading.local):
         """Close the connection, and with it whatever it had begun."""
         if self.driver is not None:
             driver, self.driver = self.driver, None
+            self._cursors.clear()
             driver.close()
 
 
