@@ -16,7 +16,11 @@ class Settings(BaseSettings):
     """What an operator can set. Durations are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MATERIA_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="MATERIA_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     environment: Literal["development", "production"] = "development"

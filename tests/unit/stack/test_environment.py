@@ -108,3 +108,17 @@ def test_each_setting_tells_its_source_and_hides_secrets(
     assert sources["api_port"] == "default"
     assert set(sources) == set(Settings.model_fields)
     assert "very-secret" not in str(found)
+
+
+def test_processes_read_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = Settings(
+        api_key="k" * 20,
+        new_data_dir="inbox",
+        new_data_transformations={"filter": {"x": {"in": ["a", 1.5, None]}}},
+        database_url="sqlite:////x.db",
+    )
+    for name, value in environment(given, "id").items():
+        monkeypatch.setenv(name, value)
+    assert given.new_data_dir == "inbox"
+    assert Settings() == given
