@@ -194,7 +194,8 @@ def change(schedule_id: str, values: Row) -> Row:
         if any(changed.get(name, old[name]) != old[name] for name in TIMED):
             changed["next_at"] = _next({**old, **changed}, now)
         # Only these: somebody else may pause it at the same moment.
-        rows.change(work.connection, schedule_id, changed)
+        if changed:
+            rows.change(work.connection, schedule_id, changed)
     return get(schedule_id)
 
 
