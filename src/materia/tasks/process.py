@@ -53,6 +53,8 @@ def living_children() -> set[int]:
 
 def die_with_parent() -> None:
     """Make this child end when its parent is gone, however that died."""
+    if os.getpid() == _parent:
+        return  # a pool without processes
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         # It may have died before this line, and then sends nothing any more.
