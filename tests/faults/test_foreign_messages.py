@@ -17,6 +17,9 @@ from materia.services.submission import NewJob, submit
 from servers import RedisServer, wait_until
 from workers import Cluster, Program
 
+# Messages do not depend on the kind of database.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 LOST = "Connection to broker lost"
 
 

@@ -6,11 +6,16 @@ import random
 import time
 from itertools import pairwise
 
+import pytest
+
 from materia.services import jobs, schedules
 from materia.services.schedules import NewSchedule
 from materia.store.jobs import JobState
 from servers import wait_until
 from workers import Cluster
+
+# What the database must hold here, tests/integration/test_schedules.py asks of both.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def test_every_due_time_fires_once_while_schedulers_are_killed(cluster: Cluster) -> None:

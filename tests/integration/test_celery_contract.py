@@ -145,6 +145,7 @@ def test_connections_that_redis_closed_are_made_anew(cluster: Cluster) -> None:
     assert (row["state"], row["attempt"]) == ("SUCCEEDED", 1)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("pool", ["threads", "prefork", "solo"])
 def test_only_pools_that_can_keep_limits_and_cancels_start(cluster: Cluster, pool: str) -> None:
     worker = cluster.worker(f"--pool={pool}", ready=pool != "threads")

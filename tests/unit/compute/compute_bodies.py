@@ -152,7 +152,7 @@ ACTIONS: dict[str, Any] = {
     "segfault": lambda: ctypes.string_at(0),
     "killed": lambda: os.kill(os.getpid(), 9),
     "terminated": lambda: os.kill(os.getpid(), 15) or "still here",
-    "hang_up": lambda: os.closerange(3, 64),
+    "hang_up": lambda: os.closerange(3, 4096),
     "memory": run_out_of_memory,
     "unpicklable": lambda: lambda: None,
     "unreadable": Unreadable,
