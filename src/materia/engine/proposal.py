@@ -26,6 +26,8 @@ _MIN_RUNS, _MAX_RUNS, _RUN_OBSERVATIONS = 2, 8, 2400
 _MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
 _N_NEIGHBOURS = 256
 _MAX_MOVES = 10
+# Points closer than this in every ordered column, the same in all others, are one experiment.
+_SAME = 0.002
 # Rows of a listed space that are judged together, to bound the memory of the posterior.
 _BLOCK = 4096
 
@@ -88,9 +90,12 @@ class Proposer:
         """Return up to n points, none of them in `taken`; fewer when nothing else is left.
 
         Points are chosen one after another; each is believed to come out at its predicted mean
-        before the next is chosen, and so are the points under evaluation.
+        before the next is chosen, and so are the points under evaluation. None is as good as a
+        repetition of another, while anything else is found: a surrogate that takes its own misfit
+        for noise would spend whole batches on one experiment.
         """
         taken = set(taken)
+        asked = np.vstack([known.measured, known.failed, known.pending])
         surrogate = known.surrogate
         # Observed points enter denoised: a lucky observation must not set the level to improve on.
         turned = surrogate.predict(known.X)[0]
@@ -106,7 +111,7 @@ class Proposer:
         proposals: list[Proposal] = []
         for _ in range(n):
             acquisition = self._acquisition(surrogate, turned, known.reference_point, success)
-            found = self._search(acquisition, seeds, taken, rng, n_runs)
+            found = self._search(acquisition, seeds, taken, asked, rng, n_runs)
             if found is None:
                 break
             params, value = found
@@ -114,6 +119,7 @@ class Proposer:
             mean, std = surrogate.predict(x)
             proposals.append(Proposal(params, mean[0], std[0], value))
             taken.add(key_of(params))
+            asked = np.vstack([asked, x])
             surrogate = surrogate.believe(x, np.ones((1, self._objectives.m), dtype=np.bool_))
             turned = np.vstack([turned, mean])
         return proposals
@@ -173,10 +179,14 @@ class Proposer:
         acquisition: Acquisition,
         seeds: FloatArray,
         taken: Set[Key],
+        asked: FloatArray,
         rng: np.random.Generator,
         n_runs: int,
     ) -> tuple[Params, float] | None:
-        """Return the best point that is not taken and its acquisition value, or None."""
+        """Return the best point that is not taken and its acquisition value, or None.
+
+        One that repeats a row of `asked`, (k, d), comes behind all that do not.
+        """
         X = self._reachable.cloud
         if self._reachable.listed is not None:
             blocks = np.array_split(X, -(-len(X) // _BLOCK))
@@ -195,7 +205,17 @@ class Proposer:
         X, values = np.vstack([best, X]), np.concatenate([best_values, values])
         if self._space.discrete.any():
             X, values = self._with_neighbours(acquisition, X, values)
-        return self._best_free(X, values, taken)
+        is_same = self._repeats(X, asked)
+        new = self._best_free(X[~is_same], values[~is_same], taken)
+        return new or self._best_free(X[is_same], values[is_same], taken)
+
+    def _repeats(self, X: FloatArray, asked: FloatArray) -> NDArray[np.bool_]:
+        """Return which rows of X are the same experiment as some row of `asked`."""
+        limits = np.where(self._space.discrete, 1e-9, _SAME)
+        is_same = np.zeros(len(X), dtype=np.bool_)
+        for row in asked:
+            is_same |= (np.abs(X - row) <= limits).all(axis=1)
+        return is_same
 
     def _with_neighbours(
         self, acquisition: Acquisition, X: FloatArray, values: FloatArray

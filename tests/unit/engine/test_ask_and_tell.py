@@ -624,3 +624,29 @@ def test_it_beats_quasi_random_points_on_one_and_two_objectives():
     Y = np.array([[c["outcomes"]["y"], c["outcomes"]["z"]] for c in double.candidates])
     random = np.array([[branin(c.params), distance(c.params)] for c in sobol])
     assert hypervolume(Y, reference) > hypervolume(random[:150], reference)
+
+
+def test_batches_spend_nothing_on_repetitions_however_noisy_outcomes_are():
+    source = {
+        "name": "noisy",
+        "parameters": [{"name": n, "type": "continuous", "bounds": [0, 1]} for n in ("a", "b")],
+        "objectives": [{"name": "f"}, {"name": "g"}],
+        "optimizer": {
+            "budget": 60,
+            "batch_size": 8,
+            "seed": 3,
+            "active_learning": {"initial_samples": 12},
+        },
+    }
+    campaign, noise = Campaign.from_dict(source), np.random.default_rng(3)
+    asked = []
+    for _ in range(3):
+        batch = campaign.ask()
+        asked += [candidate.params for candidate in batch]
+        for candidate in batch:
+            a, b = candidate.params["a"], candidate.params["b"]
+            f, g = noise.standard_normal(2)
+            campaign.tell({candidate.id: {"f": a + 0.3 * f, "g": a + b + 0.3 * g}})
+    X = campaign.space.encode(asked)
+    distances = np.abs(X[:, None] - X[None]).max(axis=2)
+    assert distances[~np.eye(len(X), dtype=bool)].min() > 0.002
