@@ -1,5 +1,7 @@
 .DEFAULT_GOAL := help
 .PHONY: demo test check setup clean help
+# A stack is many interpreters; each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: setup ## run a real campaign on a stack of its own, live in the terminal (KEEP=1 leaves it up)
 	@.venv/bin/python examples/demo.py
