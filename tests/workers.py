@@ -14,6 +14,7 @@ from celery import Celery
 from materia.errors import NotFoundError
 from materia.services import jobs
 from materia.store.jobs import FINAL, Row
+from preloaded import Forked, source
 from servers import RedisServer, die_with_tests, wait_until
 
 TESTS = Path(__file__).parent
@@ -32,7 +33,7 @@ QUICK = {
 class Program:
     """One started process with its log."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked | subprocess.Popen[bytes]
     log: Path
 
     def text(self) -> str:
@@ -52,9 +53,9 @@ class Program:
         """End it at once."""
         if self.alive():
             self.process.kill()
-        self.process.wait(30)
+        self.process.wait(60)
 
-    def stop(self, timeout_s: float = 30) -> int:
+    def stop(self, timeout_s: float = 60) -> int:
         """Ask it to end and wait for it."""
         if self.alive():
             self.process.send_signal(signal.SIGTERM)
@@ -68,12 +69,17 @@ class Program:
 
 @dataclass
 class Cluster:
-    """Workers and schedulers of one test on one database and one Redis."""
+    """Workers and schedulers of one test on one database and one Redis.
+
+    Attributes:
+        preloaded: Forked from a process with the libraries; else each is a new interpreter.
+    """
 
     folder: Path
     redis: RedisServer
     environment: dict[str, str]
     programs: list[Program] = field(default_factory=list)
+    preloaded: bool = True
 
     def worker(self, *arguments: str, concurrency: int = 2, ready: bool = True) -> Program:
         """Start a worker; returns when it is ready."""
@@ -101,9 +107,20 @@ class Cluster:
 
     def _start(self, name: str, *arguments: str) -> Program:
         log = self.folder / f"{name}.log"
+        command = ["-A", "materia.tasks", *arguments]
+        process: Forked | subprocess.Popen[bytes]
+        if self.preloaded:
+            process = source().start(command, cwd=self.folder, env=self.environment, log=log)
+        else:
+            process = self._interpreter(command, log)
+        program = Program(process, log)
+        self.programs.append(program)
+        return program
+
+    def _interpreter(self, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "materia.tasks", *arguments],
+            return subprocess.Popen(
+                [sys.executable, "-m", "celery", *arguments],
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -112,15 +129,12 @@ class Cluster:
                 start_new_session=True,
                 preexec_fn=die_with_tests(signal.SIGKILL),
             )
-        program = Program(process, log)
-        self.programs.append(program)
-        return program
 
     def client(self) -> Celery:
         """Return a plain Celery client without any of our configuration."""
         return Celery(broker=self.redis.url(0), backend=self.redis.url(1))
 
-    def wait(self, job_id: str, timeout_s: float = 60) -> Row:
+    def wait(self, job_id: str, timeout_s: float = 120) -> Row:
         """Wait until a job is final and return its row."""
         row: dict[str, Any] = {}
 
@@ -135,7 +149,7 @@ class Cluster:
             raise AssertionError(f"{error}\n{row}\n{logs}") from None
         return row
 
-    def wait_state(self, job_id: str, state: str, timeout_s: float = 60) -> Row:
+    def wait_state(self, job_id: str, state: str, timeout_s: float = 120) -> Row:
         """Wait until a job has a state."""
         wait_until(
             lambda: self.look(job_id)["state"] == state, f"job {job_id} is {state}", timeout_s
@@ -155,7 +169,7 @@ class Cluster:
         children = [pid for p in self.programs if p.alive() for pid in p.children()]
         for program in self.programs:
             program.kill()
-        wait_until(lambda: not any(map(is_running, children)), "the children are gone", 20)
+        wait_until(lambda: not any(map(is_running, children)), "the children are gone", 60)
 
 
 def is_running(pid: int) -> bool:

@@ -226,6 +226,7 @@ def test_readiness_follows_the_scheduler(client: httpx.Client, cluster: Cluster)
     not_yet = client.get(f"{BASE}/health/ready")
     assert (not_yet.status_code, not_yet.json()["code"]) == (503, "not_ready")
     assert "celery -A materia.tasks beat" in not_yet.json()["checks"]["scheduler"]
+    cluster.preloaded = False
     cluster.scheduler()
     wait_until(lambda: client.get(f"{BASE}/health/ready").status_code == 200, "it is ready")
     schemas.Readiness.model_validate(client.get(f"{BASE}/health/ready").json())
