@@ -26,7 +26,7 @@ from psycopg import sql
 from materia.stack import redis as embedded
 
 # A loaded machine with two cores: far more than ever needed, reached only when something is broken.
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1

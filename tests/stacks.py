@@ -19,7 +19,7 @@ MATERIA = Path(sys.executable).with_name("materia")
 STOP_TIMEOUT_S = 60.0
 
 
-def materia(*arguments: object, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def materia(*arguments: object, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [MATERIA, *map(str, arguments)],

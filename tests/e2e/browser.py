@@ -131,14 +131,14 @@ class Browser:
         """Return what a person reads in the first element that a selector finds."""
         return str(self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
-    def wait(self, expression: str, what: str, timeout_s: float = 30.0) -> None:
+    def wait(self, expression: str, what: str, timeout_s: float = 120.0) -> None:
         """Wait until an expression of the page is true."""
         try:
             wait_until(lambda: bool(self.run(f"!!({expression})")), what, timeout_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.text()[:3000]}\n{self.console}") from None
 
-    def wait_text(self, text: str, selector: str = "body", timeout_s: float = 30.0) -> None:
+    def wait_text(self, text: str, selector: str = "body", timeout_s: float = 120.0) -> None:
         """Wait until an element shows a text."""
         shown = f"document.querySelector({json.dumps(selector)})?.innerText"
         self.wait(f"{shown}?.includes({json.dumps(text)})", f"{selector} shows {text!r}", timeout_s)

@@ -48,7 +48,7 @@ def test_the_library_example_runs(coating: Path) -> None:
 
 def test_the_commands_and_the_clients_run_and_ask_the_same_candidates(coating: Path) -> None:
     folder = coating.parent
-    local = materia("run", coating, "--output", folder / "local", timeout_s=120)
+    local = materia("run", coating, "--output", folder / "local", timeout_s=300)
     assert local.returncode == 0, local.stderr
     stack = Stack(folder / "materia-data", n_workers=2)
     stack.start()

@@ -54,7 +54,7 @@ def test_a_killed_postgresql_loses_nothing_that_was_accepted(
         own_postgres.start()
         for job_id in accepted:
             assert cluster.wait(job_id, 90)["state"] == "SUCCEEDED"
-        assert [answer.get(timeout=60) for answer in plain] == list(range(10))
+        assert [answer.get(timeout=120) for answer in plain] == list(range(10))
         assert {*path.read_text().split()} == {f"j{n}" for n in range(30)}
     finally:
         cluster.close()

@@ -36,7 +36,7 @@ def test_a_campaign_over_workers_equals_the_library_bit_for_bit(cluster: Cluster
 def test_the_task_id_ends_with_the_campaign_and_gives_its_summary(cluster: Cluster) -> None:
     cluster.worker()
     started = campaigns.run(branin_currin(optimizer={"budget": 8}))
-    summary = cluster.client().AsyncResult(started["task_id"]).get(timeout=90)
+    summary = cluster.client().AsyncResult(started["task_id"]).get(timeout=120)
     assert summary["state"] == "completed"
     assert summary["campaign_id"] == started["campaign_id"]
     assert summary["evaluations_completed"] == 8
@@ -70,7 +70,7 @@ def test_a_stopped_campaign_starts_nothing_new_and_keeps_what_was_measured(
     wait_until(lambda: campaigns.get(campaign_id)["evaluations_completed"] >= 3, "some results")
     assert campaigns.stop(campaign_id)["state"] == "stopped"
     assert campaigns.stop(campaign_id)["state"] == "stopped"
-    summary = cluster.client().AsyncResult(started["task_id"]).get(timeout=30)
+    summary = cluster.client().AsyncResult(started["task_id"]).get(timeout=120)
     assert summary["state"] == "stopped"
 
     def idle() -> bool:

@@ -167,13 +167,13 @@ def test_a_job_is_waited_for_and_gives_its_result(client: Client, cluster: Clust
         client.jobs.wait(first["task_id"], timeout_s=0)
     cluster.worker()
     pong = {"status": "pong", "worker": "celery"}
-    assert client.jobs.result(first["task_id"], timeout_s=60) == pong
+    assert client.jobs.result(first["task_id"], timeout_s=120) == pong
     assert client.jobs.wait(first["task_id"])["state"] == "SUCCEEDED"
     failing = client.jobs.submit(
         "tasks.campaign_tasks.train_surrogate", {"campaign_id": "nothing", "iteration": 1}
     )
     with pytest.raises(errors.StateError, match="nothing"):
-        client.jobs.result(failing["task_id"], timeout_s=60)
+        client.jobs.result(failing["task_id"], timeout_s=120)
 
 
 def test_the_result_of_a_cancelled_job_is_an_error(client: Client) -> None:

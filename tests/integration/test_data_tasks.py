@@ -47,7 +47,7 @@ def test_a_table_is_processed_and_every_row_accounted_for(cluster: Cluster, root
             "new_columns": {"double": "2 * amount"},
             "num_chunks": 10,
         },
-    ).get(timeout=60)
+    ).get(timeout=120)
     assert found["status"] == "success"
     assert (found["rows_read"], found["rows_written"]) == (1002, 899)
     assert (found["rows_filtered"], found["rows_rejected"]) == (101, 2)
@@ -65,7 +65,7 @@ def test_tables_are_aggregated(cluster: Cluster, root: Path) -> None:
     orders(root / "b.csv", 5, start=10)
     found = ask(
         cluster, "aggregate_data", data_sources=["a.csv", "b.csv"], output_path="sum.csv"
-    ).get(timeout=60)
+    ).get(timeout=120)
     assert (found["status"], found["total_rows"], found["num_sources"]) == ("success", 15, 2)
     assert [(one["source"], one["rows"]) for one in found["summaries"]] == [
         ("a.csv", 10),
@@ -84,7 +84,7 @@ def test_a_path_that_will_not_do_fails_at_once(
     cluster.worker()
     asked = ask(cluster, "process_large_csv", file_path=path, output_path="x.csv")
     with pytest.raises(Exception):  # noqa: B017 - Celery makes the class anew
-        asked.get(timeout=60)
+        asked.get(timeout=120)
     row = jobs.get(asked.id)
     assert (row["state"], row["attempt"]) == ("FAILED", 1)
     assert code in row["error"]["code"]
@@ -95,11 +95,11 @@ def test_new_files_are_taken_once_and_put_away(cluster: Cluster, root: Path) -> 
     transformations = {"filter": {"amount": 5}}
     cluster.environment["MATERIA_NEW_DATA_TRANSFORMATIONS"] = json.dumps(transformations)
     cluster.worker()
-    assert ask(cluster, "process_new_data").get(timeout=60)["status"] == "no_data"
+    assert ask(cluster, "process_new_data").get(timeout=120)["status"] == "no_data"
     orders(root / "new" / "good.csv", 10)
     (root / "new" / "bad.csv").write_text("amount,x\n1,2\n")
     (root / "new" / "bad.csv").write_text("other\n1\n")
-    found = ask(cluster, "process_new_data").get(timeout=60)
+    found = ask(cluster, "process_new_data").get(timeout=120)
     assert found["status"] == "scheduled"
     assert {one["file"] for one in found["files"]} == {"good.csv", "bad.csv"}
     states = {one["file"]: cluster.wait(one["task_id"])["state"] for one in found["files"]}
@@ -108,7 +108,7 @@ def test_new_files_are_taken_once_and_put_away(cluster: Cluster, root: Path) -> 
 
     # The same content under another name is not taken again.
     orders(root / "new" / "again.csv", 10)
-    found = ask(cluster, "process_new_data").get(timeout=60)
+    found = ask(cluster, "process_new_data").get(timeout=120)
     assert (found["status"], found["files"]) == ("no_data", [])
     new = root / "new"
     wait_until(lambda: not list(new.glob("*.csv")), "the inbox is empty")

@@ -101,7 +101,7 @@ def test_what_does_not_fit_fails_at_once_with_its_reason(cluster: Cluster, root:
     for kwargs, code in cases:
         asked = ask(cluster, "distributed_training", **kwargs)
         with pytest.raises(Exception):  # noqa: B017 - Celery makes the class anew
-            asked.get(timeout=60)
+            asked.get(timeout=120)
         row = jobs.get(asked.id)
         assert (row["state"], row["attempt"]) == ("FAILED", 1)
         assert code in row["error"]["code"]

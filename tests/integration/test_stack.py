@@ -39,7 +39,7 @@ def ping(stack: Stack) -> dict[str, str]:
     with Celery(
         broker=found["broker_url"], backend=found["result_backend"], set_as_current=False
     ) as app:
-        return app.send_task("tasks.simple_tasks.ping").get(timeout=60)
+        return app.send_task("tasks.simple_tasks.ping").get(timeout=120)
 
 
 SLOW = {

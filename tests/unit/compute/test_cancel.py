@@ -22,7 +22,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 
 from materia.compute import Done, map_items
 
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 
 class Interrupted(Exception):
