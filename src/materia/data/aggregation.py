@@ -347,7 +347,7 @@ def _write(output: Path, folder: Path, result: Mapping[str, Any], is_grouped: bo
         rows = result["groups"] if is_grouped else _long(result)
         frame = pl.DataFrame(rows, infer_schema_length=None)
         writer = writer_for(output, folder, frame.schema, False)
-        writer.write(frame)
+        writer.write(writer.render(frame))
         writer.finish()
         writer.close()
     move_into_place(made, output)

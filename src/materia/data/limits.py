@@ -19,3 +19,5 @@ RUN_BYTES = 48 * 2**20
 PIECES_OF_RUN = 64
 MAX_RUNS = 64
 """Sorted runs that are merged together; each has up to two pieces in memory."""
+THREADS = 2
+"""Pieces that are worked on at once; Polars spreads the work of each over the cores by itself."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol, Self
 
@@ -40,31 +41,36 @@ _MAGIC = {
 }
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a table that stand together.
+class Rows(Protocol):
+    """Rows of a table that stand together."""
 
-    Attributes:
-        frame: The usable rows.
-        faults: Those that are not, in order.
-        done: How much of `Source.size` has been read.
-    """
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The usable rows; made when it is asked for, so in the thread that works on it."""
+        ...
 
-    frame: pl.DataFrame
-    faults: list[Fault]
-    done: int
-    _block: Block | None = None
-    _first_row: int = 1
+    @property
+    def faults(self) -> list[Fault]:
+        """Rows that cannot be used, in order."""
+        ...
+
+    @property
+    def done(self) -> int:
+        """How much of `Source.size` has been read."""
+        ...
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no text in them needs quotes in CSV."""
+        ...
 
     def place(self, row: int) -> int:
         """Return the line of the file (CSV), or the number of the row (Parquet), from 1."""
-        return self._block.line(row) if self._block else self._first_row + row
+        ...
 
     def text(self, row: int) -> str:
         """Return a row as the file has it."""
-        if self._block:
-            return self._block.record(row)
-        return self.frame[row].write_csv(include_header=False).rstrip("\n")
+        ...
 
 
 class Source(Protocol):
@@ -78,8 +84,13 @@ class Source(Protocol):
     columns: dict[str, pl.DataType]
     size: int
 
-    def rows(self, n_chunks: int) -> Iterator[Rows]:
-        """Yield the table in about `n_chunks` pieces, more when they would be too large."""
+    def rows(self, n_chunks: int, names: Collection[str] | None = None) -> Iterator[Rows]:
+        """Yield the table in about `n_chunks` pieces, more when they would be too large.
+
+        Args:
+            n_chunks: Wanted pieces.
+            names: Columns that are needed; all unless given. Others may be there or not.
+        """
         ...
 
     def __enter__(self) -> Self: ...
@@ -144,14 +155,15 @@ class CsvSource:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def rows(self, n_chunks: int) -> Iterator[Rows]:
+    def rows(self, n_chunks: int, names: Collection[str] | None = None) -> Iterator[Rows]:
         """Yield the records below the header."""
-        names = list(self.columns)
-        cutter = Cutter(self._name, len(names), self._delimiter, self._first_line)
+        titles = list(self.columns)
+        # A column without a name in it still says how many rows there are.
+        wanted = [title for title in titles if names is None or title in names] or titles[:1]
+        cutter = Cutter(self._name, len(titles), self._delimiter, self._first_line)
         block_bytes = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, -(-self.size // n_chunks)))
         for block in cutter.blocks(self._stream.read, block_bytes):
-            frame = _parsed(block, names, self._delimiter)
-            yield Rows(frame, block.faults, self._stream.position, block)
+            yield _Records(block, titles, wanted, self._delimiter, self._stream.position)
 
     def _read_header(self) -> list[str]:
         content = self._stream.read(2**16).removeprefix(BOM)
@@ -246,7 +258,7 @@ class ParquetSource:
     def __exit__(self, *error: object) -> None:
         return
 
-    def rows(self, n_chunks: int) -> Iterator[Rows]:
+    def rows(self, n_chunks: int, names: Collection[str] | None = None) -> Iterator[Rows]:
         """Yield the rows in their order."""
         most = max(1, BATCH_CELLS // len(self.columns))
         n_rows = min(most, max(1, -(-self.size // n_chunks)))
@@ -254,7 +266,7 @@ class ParquetSource:
         with _explained(self._path.name):
             for frame in self._scan.collect_batches(chunk_size=n_rows, maintain_order=True):
                 first, done = done + 1, done + frame.height
-                yield Rows(frame, [], done, None, first)
+                yield _Batch(frame, done, first)
 
 
 @dataclass
@@ -320,34 +332,85 @@ class _Stream:
         return content
 
 
-def _parsed(block: Block, names: list[str], delimiter: str) -> pl.DataFrame:
-    """Return the records as text; an empty cell is null, quoted or not."""
-    if not block.n_rows:
-        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    columns = {f"column_{number}": pl.String for number in range(1, len(names) + 1)}
-    content = block.content
-    is_marked = content.startswith(BOM)
-    if is_marked:  # Polars would take it off as the mark of a file, which it is not here.
-        content = delimiter.encode() * (len(names) - 1) + b"\n" + content
-    frame = pl.read_csv(
-        content,
-        has_header=False,
-        schema=columns,
-        separator=delimiter,
-        quote_char='"' if block.has_quotes else None,
-    )
-    frame = frame[1:] if is_marked else frame
-    if frame.height != block.n_rows:
-        raise DataError(
-            f"{block.n_rows} records near line {block.first_line} were read as {frame.height} rows",
-            "please report this with the file",
+@dataclass(frozen=True)
+class _Records:
+    """Records of a CSV file, cut into cells when they are needed."""
+
+    block: Block
+    titles: list[str]
+    wanted: list[str]
+    delimiter: str
+    done: int
+
+    @property
+    def faults(self) -> list[Fault]:
+        return self.block.faults
+
+    @property
+    def is_plain(self) -> bool:
+        return (
+            not self.block.has_quotes and b"\r" not in self.block.content and self.delimiter == ","
         )
-    frame.columns = names
-    if block.has_quotes and b'""' in content:
-        frame = frame.with_columns(
-            pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in names
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """The cells as text; an empty one is null, quoted or not."""
+        block, n_columns = self.block, len(self.titles)
+        if not block.n_rows:
+            return pl.DataFrame(schema=dict.fromkeys(self.wanted, pl.String))
+        content = block.content
+        is_marked = content.startswith(BOM)
+        if is_marked:  # Polars would take it off as the mark of a file, which it is not here.
+            content = self.delimiter.encode() * (n_columns - 1) + b"\n" + content
+        names = dict(
+            zip(self.titles, map("column_{}".format, range(1, n_columns + 1)), strict=True)
         )
-    return frame
+        frame = pl.read_csv(
+            content,
+            has_header=False,
+            schema=dict.fromkeys(names.values(), pl.String),
+            columns=[names[title] for title in self.wanted],
+            separator=self.delimiter,
+            quote_char='"' if block.has_quotes else None,
+        )
+        frame = frame[1:] if is_marked else frame
+        if frame.height != block.n_rows:
+            what = (
+                f"{block.n_rows} records near line {block.first_line} were read as {frame.height}"
+            )
+            raise DataError(what, "please report this with the file")
+        frame.columns = self.wanted
+        if block.has_quotes and b'""' in content:
+            frame = frame.with_columns(
+                pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in self.wanted
+            )
+        return frame
+
+    def place(self, row: int) -> int:
+        return self.block.line(row)
+
+    def text(self, row: int) -> str:
+        return self.block.record(row)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows of a Parquet file."""
+
+    frame: pl.DataFrame
+    done: int
+    first: int
+    is_plain: bool = False
+
+    @property
+    def faults(self) -> list[Fault]:
+        return []
+
+    def place(self, row: int) -> int:
+        return self.first + row
+
+    def text(self, row: int) -> str:
+        return self.frame[row].write_csv(include_header=False).rstrip("\n")
 
 
 def _is_number(text: str) -> bool:
