@@ -161,14 +161,15 @@ def _read_one(source: Path, folder: Path, tick: Callable[[float], None]) -> _Rea
         text = {name for name, dtype in table.columns.items() if dtype == pl.String}
         numeric, has_values = set(text), set[str]()
         for rows in table.rows(N_CHUNKS):
+            frame = rows.frame(found.columns)
             for name in numeric.copy():
-                cells = rows.frame[name].drop_nulls()
+                cells = frame[name].drop_nulls()
                 has_values |= {name} if len(cells) else set()
                 numeric -= set() if _are_numbers(cells) else {name}
-            found.n_rows += rows.frame.height
+            found.n_rows += frame.height
             found.n_rejected += len(rows.faults)
             found.parts.append(folder / f"{len(found.parts)}.arrow")
-            rows.frame.write_ipc(found.parts[-1], compression="lz4")
+            frame.write_ipc(found.parts[-1], compression="lz4")
             tick(min(1.0, rows.done / max(1, table.size)))
     found.columns |= dict.fromkeys(numeric & has_values, pl.Float64())
     found.columns |= dict.fromkeys(text - has_values, pl.Null())

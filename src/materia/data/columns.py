@@ -48,8 +48,11 @@ class Reading:
         """Return the values if every cell has the plainest form; none can be wrong then."""
         if self.plain is None:
             return None
+        cells = frame[self.column]
+        if self.kind == "float" and cells.dtype.is_float():
+            return cells
         values = frame.select(self.plain).to_series()
-        if values.null_count() > frame[self.column].null_count():
+        if values.null_count() > cells.null_count():
             return None
         # Infinite and undefined numbers are told apart by the slow way.
         return values if not values.dtype.is_float() or values.is_finite().all() else None

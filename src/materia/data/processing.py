@@ -20,7 +20,7 @@ from materia.data.output import (
     writer_for,
 )
 from materia.data.pipeline import worked_on
-from materia.data.source import CsvSource, Rows, Source, open_table, suffix_of
+from materia.data.source import RECORD, CsvSource, Rows, Source, open_table, suffix_of
 from materia.data.steps import Outcome, Steps
 from materia.data.transformations import Transformations, known_column, read_transformations
 from materia.errors import DataError, DefinitionError
@@ -143,10 +143,10 @@ class _Job:
         """Yield how many rows are written next, and these."""
 
         def render(frame: pl.DataFrame, is_plain: bool = False) -> tuple[int, Rendered]:
-            selected = frame.select(self._selected).rename(
-                dict(self._declared.rename), strict=False
-            )
-            return frame.height, writer.render(selected, is_plain=is_plain)
+            if RECORD not in frame.columns:
+                frame = frame.select(self._selected)
+                frame = frame.rename(dict(self._declared.rename), strict=False)
+            return frame.height, writer.render(frame, is_plain=is_plain)
 
         if self._declared.duplicates is None and not self._declared.sort:
             yield from self._kept(rejects, lambda kept: render(kept.frame, kept.is_plain))
@@ -155,15 +155,15 @@ class _Job:
 
     def _kept(self, rejects: Rejects, made: Callable[[Outcome], Made]) -> Iterator[Made]:
         """Yield what is `made` of what filters leave over, with every column needed later."""
-        names, counts, table = self._needed(), self._counts, self._table
+        names, carried = self._needed(), self._carried()
+        counts, table = self._counts, self._table
         self._progress(0, table.size, "reading")
 
         def work(rows: Rows) -> tuple[Outcome, Made]:
-            kept = self._steps.apply(rows, names)
+            kept = self._steps.apply(rows, carried if carried and rows.is_plain else names)
             return kept, made(kept)
 
-        pieces = table.rows(self._declared.num_chunks, self._steps.sources(names))
-        with closing(worked_on(work, pieces)) as worked:
+        with closing(worked_on(work, table.rows(self._declared.num_chunks))) as worked:
             for kept, rows in worked:
                 rejects.write(kept.faults)
                 counts.n_rejected = rejects.n_rows
@@ -177,6 +177,16 @@ class _Job:
         declared = self._declared
         sort = (name for name, _ in declared.sort)
         return list(dict.fromkeys([*self._selected, *(declared.duplicates or ()), *sort]))
+
+    def _carried(self) -> list[str] | None:
+        """Return the columns of the output where rows can go into it as they are, else None."""
+        declared, old = self._declared, list(self._table.columns)
+        is_text = isinstance(self._table, CsvSource) and suffix_of(self._output) != ".parquet"
+        is_whole = self._selected[: len(old)] == old and len(self._selected) > 1
+        is_changed = declared.types or declared.sort or declared.duplicates is not None
+        if not is_text or not is_whole or is_changed or declared.new_columns.keys() & set(old):
+            return None
+        return [RECORD, *self._selected[len(old) :]]
 
     def _ordered(self, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Drop duplicates and sort."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +32,10 @@ from materia.errors import DataError, NotFoundError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 BOM = b"\xef\xbb\xbf"
+RECORD = "\x00record"
+"""Name of the column that holds whole rows as the file has them, cells and commas."""
+_SEPARATOR = "\x1f"
+"""Stands between no cells, so that Polars takes a whole record for one."""
 _MAGIC = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
     b"\x1f\x8b": "compressed with gzip; name it .csv.gz",
@@ -45,11 +49,6 @@ class Rows(Protocol):
     """Rows of a table that stand together."""
 
     @property
-    def frame(self) -> pl.DataFrame:
-        """The usable rows; made when it is asked for, so in the thread that works on it."""
-        ...
-
-    @property
     def faults(self) -> list[Fault]:
         """Rows that cannot be used, in order."""
         ...
@@ -61,7 +60,16 @@ class Rows(Protocol):
 
     @property
     def is_plain(self) -> bool:
-        """Whether no text in them needs quotes in CSV."""
+        """Whether no text in them needs quotes in CSV; only then there is a column `RECORD`."""
+        ...
+
+    def frame(self, names: Collection[str], numbers: Collection[str] = ()) -> pl.DataFrame:
+        """Return the usable rows; what this costs falls to the thread that asks.
+
+        Args:
+            names: Columns that are needed; others may be there or not.
+            numbers: Those of them that are numbers where all of their cells are finite ones.
+        """
         ...
 
     def place(self, row: int) -> int:
@@ -84,13 +92,8 @@ class Source(Protocol):
     columns: dict[str, pl.DataType]
     size: int
 
-    def rows(self, n_chunks: int, names: Collection[str] | None = None) -> Iterator[Rows]:
-        """Yield the table in about `n_chunks` pieces, more when they would be too large.
-
-        Args:
-            n_chunks: Wanted pieces.
-            names: Columns that are needed; all unless given. Others may be there or not.
-        """
+    def rows(self, n_chunks: int) -> Iterator[Rows]:
+        """Yield the table in about `n_chunks` pieces, more when they would be too large."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -155,15 +158,13 @@ class CsvSource:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def rows(self, n_chunks: int, names: Collection[str] | None = None) -> Iterator[Rows]:
+    def rows(self, n_chunks: int) -> Iterator[Rows]:
         """Yield the records below the header."""
         titles = list(self.columns)
-        # A column without a name in it still says how many rows there are.
-        wanted = [title for title in titles if names is None or title in names] or titles[:1]
         cutter = Cutter(self._name, len(titles), self._delimiter, self._first_line)
         block_bytes = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, -(-self.size // n_chunks)))
         for block in cutter.blocks(self._stream.read, block_bytes):
-            yield _Records(block, titles, wanted, self._delimiter, self._stream.position)
+            yield _Records(block, titles, self._delimiter, self._stream.position)
 
     def _read_header(self) -> list[str]:
         content = self._stream.read(2**16).removeprefix(BOM)
@@ -258,7 +259,7 @@ class ParquetSource:
     def __exit__(self, *error: object) -> None:
         return
 
-    def rows(self, n_chunks: int, names: Collection[str] | None = None) -> Iterator[Rows]:
+    def rows(self, n_chunks: int) -> Iterator[Rows]:
         """Yield the rows in their order."""
         most = max(1, BATCH_CELLS // len(self.columns))
         n_rows = min(most, max(1, -(-self.size // n_chunks)))
@@ -338,7 +339,6 @@ class _Records:
 
     block: Block
     titles: list[str]
-    wanted: list[str]
     delimiter: str
     done: int
 
@@ -346,43 +346,66 @@ class _Records:
     def faults(self) -> list[Fault]:
         return self.block.faults
 
-    @property
-    def is_plain(self) -> bool:
-        return (
-            not self.block.has_quotes and b"\r" not in self.block.content and self.delimiter == ","
-        )
-
     @cached_property
-    def frame(self) -> pl.DataFrame:
-        """The cells as text; an empty one is null, quoted or not."""
-        block, n_columns = self.block, len(self.titles)
+    def is_plain(self) -> bool:
+        content = self.block.content
+        has_marks = self.block.has_quotes or b"\r" in content or _SEPARATOR.encode() in content
+        return self.delimiter == "," and not has_marks
+
+    def frame(self, names: Collection[str], numbers: Collection[str] = ()) -> pl.DataFrame:
+        """Return the cells, most as text; an empty one is null, quoted or not."""
+        # One column at least, which says how many rows there are.
+        wanted = [title for title in self.titles if title in names] or self.titles[:1]
+        frame = self._numeric(wanted, numbers) if numbers else None
+        frame = self._cells(wanted, {}) if frame is None else frame
+        if RECORD in names:
+            lines = self._read(["column_1"], {"column_1": pl.String}, _SEPARATOR)
+            frame = frame.with_columns(lines["column_1"].alias(RECORD))
+        return frame
+
+    def _numeric(self, wanted: list[str], numbers: Collection[str]) -> pl.DataFrame | None:
+        """Return the cells with some as numbers, unless one of these is none or is not finite."""
+        try:
+            frame = self._cells(wanted, dict.fromkeys(numbers, pl.Float64))
+        except pl.exceptions.ComputeError:
+            return None
+        return frame if all(frame[name].is_finite().all() for name in numbers) else None
+
+    def _cells(self, wanted: list[str], types: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+        keys = {title: f"column_{number}" for number, title in enumerate(self.titles, 1)}
+        schema = {key: types.get(title, pl.String) for title, key in keys.items()}
+        frame = self._read([keys[title] for title in wanted], schema, self.delimiter)
+        frame.columns = wanted
+        if self.block.has_quotes and b'""' in self.block.content:
+            text = [name for name in wanted if name not in types]
+            frame = frame.with_columns(
+                pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in text
+            )
+        return frame
+
+    def _read(
+        self, columns: list[str], schema: Mapping[str, type[pl.DataType]], separator: str
+    ) -> pl.DataFrame:
+        block = self.block
         if not block.n_rows:
-            return pl.DataFrame(schema=dict.fromkeys(self.wanted, pl.String))
+            return pl.DataFrame(schema={name: schema[name] for name in columns})
         content = block.content
         is_marked = content.startswith(BOM)
         if is_marked:  # Polars would take it off as the mark of a file, which it is not here.
-            content = self.delimiter.encode() * (n_columns - 1) + b"\n" + content
-        names = dict(
-            zip(self.titles, map("column_{}".format, range(1, n_columns + 1)), strict=True)
-        )
+            content = separator.encode() * (len(schema) - 1) + b"\n" + content
         frame = pl.read_csv(
             content,
             has_header=False,
-            schema=dict.fromkeys(names.values(), pl.String),
-            columns=[names[title] for title in self.wanted],
-            separator=self.delimiter,
+            schema=schema,
+            columns=columns,
+            separator=separator,
             quote_char='"' if block.has_quotes else None,
         )
         frame = frame[1:] if is_marked else frame
         if frame.height != block.n_rows:
-            what = (
-                f"{block.n_rows} records near line {block.first_line} were read as {frame.height}"
-            )
-            raise DataError(what, "please report this with the file")
-        frame.columns = self.wanted
-        if block.has_quotes and b'""' in content:
-            frame = frame.with_columns(
-                pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in self.wanted
+            rows = f"{block.n_rows} records near line {block.first_line}"
+            raise DataError(
+                f"{rows} were read as {frame.height}", "please report this, and the file"
             )
         return frame
 
@@ -397,7 +420,7 @@ class _Records:
 class _Batch:
     """Rows of a Parquet file."""
 
-    frame: pl.DataFrame
+    rows: pl.DataFrame
     done: int
     first: int
     is_plain: bool = False
@@ -406,11 +429,14 @@ class _Batch:
     def faults(self) -> list[Fault]:
         return []
 
+    def frame(self, names: Collection[str], numbers: Collection[str] = ()) -> pl.DataFrame:
+        return self.rows
+
     def place(self, row: int) -> int:
         return self.first + row
 
     def text(self, row: int) -> str:
-        return self.frame[row].write_csv(include_header=False).rstrip("\n")
+        return self.rows[row].write_csv(include_header=False).rstrip("\n")
 
 
 def _is_number(text: str) -> bool:

@@ -77,18 +77,10 @@ class Steps:
         self._second = self._all_hold(new, known)
         self.columns: dict[str, pl.DataType] = known
 
-    def sources(self, names: Iterable[str]) -> set[str]:
-        """Return the columns of the table that are looked at when `names` are wanted."""
-        read = {one.column for one in self._readings.values()}
-        tests = [test for test in (self._first, self._second) if test is not None]
-        tested = {name for test in tests for name in test.meta.root_names()}
-        computed = {name for names in self._numbers.values() for name in names.values()}
-        return {*names, *read, *tested, *computed} & self._source.keys()
-
     def apply(self, rows: Rows, names: Sequence[str]) -> Outcome:
         """Return what becomes of a piece of the table, in the columns `names`."""
         faults = list(rows.faults)
-        frame = rows.frame.with_row_index(ROW)
+        frame = rows.frame(*self._sources(names)).with_row_index(ROW)
         frame = self._read(frame, rows, faults)
         n_read = frame.height
         if self._first is not None:
@@ -101,6 +93,16 @@ class Steps:
         n_filtered += n_computed - frame.height
         faults.sort(key=lambda fault: fault.line)
         return Outcome(frame.select(names), faults, n_filtered, rows.done, rows.is_plain)
+
+    def _sources(self, names: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Return the columns of the table that are used, and which of them as numbers only."""
+        readings = self._readings.items()
+        tests = [test for test in (self._first, self._second) if test is not None]
+        used = {*names, *(name for test in tests for name in test.meta.root_names())}
+        used |= {column for columns in self._numbers.values() for column in columns.values()}
+        used |= {one.column for name, one in readings if name == one.column or one.kind != "float"}
+        read = {one.column for _, one in readings}
+        return used | read, read - used
 
     def _read_declared(self, types: Mapping[str, str]) -> None:
         for name, kind in types.items():
