@@ -21,3 +21,5 @@ MAX_RUNS = 64
 """Sorted runs that are merged together; each has up to two pieces in memory."""
 THREADS = 2
 """Pieces that are worked on at once; Polars spreads the work of each over the cores by itself."""
+PART_BYTES = 16 * 2**20
+"""Of rows that are kept on disk for a while, in one file."""

@@ -15,6 +15,7 @@ from typing import Protocol, TextIO, cast
 import polars as pl
 
 from materia.data.limits import BATCH_CELLS
+from materia.data.parts import Parts
 from materia.data.records import Fault
 from materia.data.source import suffix_of
 from materia.errors import DataError
@@ -151,13 +152,11 @@ class ParquetWriter:
     def __init__(
         self, path: Path, folder: Path, columns: Mapping[str, pl.DataType], infer: bool
     ) -> None:
-        self._path, self._folder = path, folder
-        self._columns = dict(columns)
-        self._parts: list[Path] = []
+        self._path, self._n_columns = path, len(columns)
+        self._parts = Parts(folder, columns)
         text = [name for name, dtype in columns.items() if dtype == pl.String] if infer else []
         self._patterns = dict.fromkeys(text, _WHOLE)
         self._has_values = dict.fromkeys(text, False)
-        folder.mkdir()
 
     def render(self, frame: pl.DataFrame, *, is_plain: bool = False) -> pl.DataFrame:
         """Return the rows as they are."""
@@ -170,8 +169,7 @@ class ParquetWriter:
             return
         for name in list(self._patterns):
             self._narrow(name, frame[name].drop_nulls())
-        self._parts.append(self._folder / f"{len(self._parts)}.arrow")
-        frame.write_ipc(self._parts[-1], compression="lz4")
+        self._parts.append(frame)
 
     def finish(self) -> None:
         """Complete the file, durably."""
@@ -181,12 +179,9 @@ class ParquetWriter:
             for name, pattern in self._patterns.items()
             if self._has_values[name]
         ]
-        if self._parts:
-            rows = pl.scan_ipc(self._parts, glob=False)
-        else:
-            rows = pl.LazyFrame(schema=self._columns)
-        size = max(1, BATCH_CELLS // len(self._columns))
-        rows.with_columns(casts).sink_parquet(self._path, row_group_size=size)
+        size = max(1, BATCH_CELLS // self._n_columns)
+        rows = self._parts.scan().with_columns(casts)
+        rows.sink_parquet(self._path, row_group_size=size)
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
 
