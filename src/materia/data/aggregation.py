@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
+from materia.data.columns import reading
 from materia.data.output import move_into_place, workplace, writer_for
-from materia.data.source import open_table, suffix_of
+from materia.data.parts import Parts
+from materia.data.pipeline import worked_on
+from materia.data.source import Rows, open_table, suffix_of
 from materia.data.transformations import known_column
 from materia.errors import DataError, DefinitionError, MateriaError
 from materia.mdl.suggest import did_you_mean
@@ -65,7 +71,8 @@ def aggregate(
     if output is not None and not output.name.lower().endswith(".json"):
         suffix_of(output)
     with _scratch(output) as folder:
-        read, failed = _read_all(sources, Path(folder), progress)
+        names = None if wanted.by_column is None else {*wanted.by_column, *group_by}
+        read, failed = _read_all(sources, names, Path(folder), progress)
         _check_columns(read, group_by, wanted)
         result = _result(read, failed, group_by, wanted, output)
         progress(len(sources), len(sources), "writing")
@@ -99,21 +106,33 @@ class _Wanted:
 
 @dataclass
 class _Read:
-    """A source whose rows are on disk; text columns that hold numbers are read as such."""
+    """A source whose rows are on disk, in the columns that are used.
+
+    Attributes:
+        columns: Types of all columns; text that holds only numbers counts as numbers.
+        used: Columns that are used.
+        rows: What these hold.
+    """
 
     source: Path
     columns: dict[str, pl.DataType]
-    n_rows: int = 0
-    n_rejected: int = 0
-    parts: list[Path] = field(default_factory=list)
+    n_rows: int
+    n_rejected: int
+    used: list[str]
+    rows: pl.LazyFrame
 
-    def frame(self) -> pl.LazyFrame:
-        rows = (
-            pl.scan_ipc(self.parts, glob=False)
-            if self.parts
-            else pl.LazyFrame(schema=dict.fromkeys(self.columns, pl.String))
+    def types(self) -> dict[str, pl.DataType]:
+        """Return the types of the columns that are used."""
+        return {name: self.columns[name] for name in self.used}
+
+    def frame(self, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        """Return the rows with columns of the given types; NaN is a missing value."""
+        return self.rows.select(
+            (pl.col(name).fill_nan(None) if self.columns[name].is_float() else pl.col(name)).cast(
+                types[name]
+            )
+            for name in self.used
         )
-        return rows.select(_as_kind(name, dtype) for name, dtype in self.columns.items())
 
 
 def _functions(declared: Any, column: str | None) -> tuple[str, ...]:
@@ -134,19 +153,19 @@ def _scratch(output: Path | None) -> Any:
 
 
 def _read_all(
-    sources: Sequence[Path], folder: Path, progress: Progress
+    sources: Sequence[Path], names: set[str] | None, folder: Path, progress: Progress
 ) -> tuple[list[_Read], list[dict[str, Any]]]:
+    """Read the columns `names`, or all, of every source that can be read."""
     read: list[_Read] = []
     failed: list[dict[str, Any]] = []
     for number, source in enumerate(sources):
-        place = folder / f"source-{number}"
-        place.mkdir()
 
         def tick(share: float, done: int = number, name: str = source.name) -> None:
             progress(done + share, len(sources), f"reading {name}")
 
         try:
-            read.append(_read_one(source, place, tick))
+            place = folder / f"source-{number}"
+            read.append(_Reader(source, names, place, tick, len(sources) == 1).read())
         except MateriaError as error:
             failed.append({"source": str(source), "error": error.message, "hint": error.hint})
     if not read:
@@ -154,37 +173,93 @@ def _read_all(
     return read, failed
 
 
-def _read_one(source: Path, folder: Path, tick: Callable[[float], None]) -> _Read:
-    tick(0.0)
-    with open_table(source) as table:
-        found = _Read(source, dict(table.columns))
-        text = {name for name, dtype in table.columns.items() if dtype == pl.String}
-        numeric, has_values = set(text), set[str]()
-        for rows in table.rows(N_CHUNKS):
-            for name in numeric.copy():
-                cells = rows.frame[name].drop_nulls()
-                has_values |= {name} if len(cells) else set()
-                numeric -= set() if _are_numbers(cells) else {name}
-            found.n_rows += rows.frame.height
-            found.n_rejected += len(rows.faults)
-            found.parts.append(folder / f"{len(found.parts)}.arrow")
-            rows.frame.write_ipc(found.parts[-1], compression="lz4")
-            tick(min(1.0, rows.done / max(1, table.size)))
-    found.columns |= dict.fromkeys(numeric & has_values, pl.Float64())
-    found.columns |= dict.fromkeys(text - has_values, pl.Null())
-    return found
+class _Reader:
+    """Reads one source, and finds out meanwhile which of its columns hold numbers.
+
+    Args:
+        source: A table.
+        names: Columns that are used; all where None.
+        folder: Made for the rows.
+        tick: Told the share that has been read.
+        is_alone: There is no other source whose types could differ, so only those of columns that
+            are used are looked for.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        names: set[str] | None,
+        folder: Path,
+        tick: Callable[[float], None],
+        is_alone: bool,
+    ) -> None:
+        self._source, self._names, self._folder, self._tick = source, names, folder, tick
+        self._is_alone = is_alone
+        self._text: set[str] = set()
+
+    def read(self) -> _Read:
+        """Read the source.
+
+        A column is taken for numbers until a cell is none. The first piece nearly always tells; if
+        a later one does, numbers are on disk that are no longer the text of the file, and the
+        source is read once more.
+        """
+        while (found := self._read_once()) is None:
+            shutil.rmtree(self._folder)
+        return found
+
+    def _read_once(self) -> _Read | None:
+        self._tick(0.0)
+        with open_table(self._source) as table:
+            used = [name for name in table.columns if self._names is None or name in self._names]
+            # One column at least, which says how many rows there are.
+            used = used or list(table.columns)[:1]
+            looked_at = used if self._is_alone else list(table.columns)
+            candidates = {name for name in looked_at if table.columns[name] == pl.String}
+            pieces = table.rows(N_CHUNKS)
+            first = list(islice(pieces, 1))
+            for rows in first:
+                self._text |= _read_numbers(rows, looked_at, candidates - self._text)[1]
+            numbers = candidates - self._text
+            columns = table.columns | dict.fromkeys(numbers, pl.Float64())
+            parts = Parts(self._folder, {name: columns[name] for name in used})
+            n_rows, n_rejected, with_values = 0, 0, set[str]()
+
+            def work(rows: Rows) -> tuple[Rows, pl.DataFrame, set[str]]:
+                return rows, *_read_numbers(rows, looked_at, numbers)
+
+            with closing(worked_on(work, chain(first, pieces))) as worked:
+                for rows, frame, text in worked:
+                    self._text |= text
+                    if not numbers & self._text:
+                        parts.append(frame.select(used))
+                    unseen = numbers - with_values
+                    with_values |= {
+                        name for name in unseen if frame[name].null_count() < frame.height
+                    }
+                    n_rows += frame.height
+                    n_rejected += len(rows.faults)
+                    self._tick(min(1.0, rows.done / max(1, table.size)))
+        if numbers & self._text:
+            return None
+        columns |= dict.fromkeys(numbers - with_values, pl.Null())
+        return _Read(self._source, columns, n_rows, n_rejected, used, parts.scan())
 
 
-def _are_numbers(cells: pl.Series) -> bool:
-    numbers = cells.str.strip_chars().cast(pl.Float64, strict=False)
-    return not numbers.null_count() and not numbers.is_infinite().any()
-
-
-def _as_kind(name: str, dtype: pl.DataType) -> pl.Expr:
-    if dtype.is_float():
-        text = pl.col(name).cast(pl.String).str.strip_chars()
-        return text.cast(pl.Float64, strict=False).fill_nan(None).alias(name)
-    return pl.col(name)
+def _read_numbers(
+    rows: Rows, names: Sequence[str], numbers: set[str]
+) -> tuple[pl.DataFrame, set[str]]:
+    """Return a piece with some columns read as numbers, and which of them turn out to be text."""
+    frame, text = rows.frame(names, numbers), set[str]()
+    for name in numbers:
+        if frame[name].dtype == pl.String:
+            one = reading(name, pl.String(), "float")
+            read = frame.select(one.value.alias(name), one.is_wrong.alias("wrong"))
+            if read["wrong"].any():
+                text.add(name)
+            else:
+                frame = frame.with_columns(read[name])
+    return frame, text
 
 
 def _check_columns(read: Sequence[_Read], group_by: Sequence[str], wanted: _Wanted) -> None:
@@ -206,8 +281,9 @@ def _result(
     wanted: _Wanted,
     output: Path | None,
 ) -> dict[str, Any]:
-    together = pl.concat([_harmonised(one, read) for one in read], how="diagonal")
     types = _common_types(read)
+    together = pl.concat([one.frame(types) for one in read], how="diagonal")
+    summaries = [_summary(one.frame(one.types()), one.types(), wanted) for one in read]
     return {
         "status": "success",
         "total_rows": sum(one.n_rows for one in read),
@@ -219,13 +295,13 @@ def _result(
                 "rows": one.n_rows,
                 "columns": list(one.columns),
                 "rows_rejected": one.n_rejected,
-                "summary": _summary(one.frame(), one.columns, wanted),
+                "summary": summary,
             }
-            for one in read
+            for one, summary in zip(read, summaries, strict=True)
         ],
         "failed": failed,
         "schema_differences": _differences(read),
-        "overall": _summary(together, types, wanted),
+        "overall": summaries[0] if len(read) == 1 else _summary(together, types, wanted),
         "group_by": list(group_by),
         "groups": _groups(together, types, group_by, wanted) if group_by else [],
         "output_file": None if output is None else str(output),
@@ -239,7 +315,7 @@ def _common_types(read: Sequence[_Read]) -> dict[str, pl.DataType]:
     """
     common: dict[str, pl.DataType] = {}
     for one in read:
-        for name, dtype in one.columns.items():
+        for name, dtype in one.types().items():
             before = common.setdefault(name, dtype)
             if pl.Null in (before, dtype):
                 common[name] = dtype if before == pl.Null else before
@@ -248,11 +324,6 @@ def _common_types(read: Sequence[_Read]) -> dict[str, pl.DataType]:
             elif before != dtype:
                 common[name] = pl.String()
     return common
-
-
-def _harmonised(one: _Read, read: Sequence[_Read]) -> pl.LazyFrame:
-    types = _common_types(read)
-    return one.frame().with_columns(pl.col(name).cast(types[name]) for name in one.columns)
 
 
 def _applied(function: str, name: str) -> pl.Expr:
@@ -347,7 +418,7 @@ def _write(output: Path, folder: Path, result: Mapping[str, Any], is_grouped: bo
         rows = result["groups"] if is_grouped else _long(result)
         frame = pl.DataFrame(rows, infer_schema_length=None)
         writer = writer_for(output, folder, frame.schema, False)
-        writer.write(frame)
+        writer.write(writer.render(frame))
         writer.finish()
         writer.close()
     move_into_place(made, output)

@@ -35,12 +35,27 @@ class Reading:
         kind: A type of `DTYPES`.
         value: Its values; null where missing or unreadable.
         is_wrong: Where something stands that cannot be read.
+        plain: The same values at less cost where every cell is the plainest form of its kind.
     """
 
     column: str
     kind: str
     value: pl.Expr
     is_wrong: pl.Expr
+    plain: pl.Expr | None = None
+
+    def plainly(self, frame: pl.DataFrame) -> pl.Series | None:
+        """Return the values if every cell has the plainest form; none can be wrong then."""
+        if self.plain is None:
+            return None
+        cells = frame[self.column]
+        if self.kind == "float" and cells.dtype.is_float():
+            return cells
+        values = frame.select(self.plain).to_series()
+        if values.null_count() > cells.null_count():
+            return None
+        # Infinite and undefined numbers are told apart by the slow way.
+        return values if not values.dtype.is_float() or values.is_finite().all() else None
 
     def reason(self, cell: object) -> str:
         """Return what is wrong with a cell."""
@@ -61,7 +76,8 @@ def reading(column: str, dtype: pl.DataType, kind: str) -> Reading:
         if kind == "float":
             is_wrong |= value.is_infinite()
             value = value.fill_nan(None)
-        return Reading(column, kind, value, is_wrong.fill_null(False))
+        plain = source.cast(DTYPES[kind], strict=False) if kind in ("float", "integer") else None
+        return Reading(column, kind, value, is_wrong.fill_null(False), plain)
     value = _from_value(source, dtype, kind)
     return Reading(column, kind, value, (value.is_null() & ~_is_missing(source, dtype)))
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Protocol, TextIO, cast
+from typing import Protocol, TextIO, cast
 
 import polars as pl
 
 from materia.data.limits import BATCH_CELLS
+from materia.data.parts import Parts
 from materia.data.records import Fault
 from materia.data.source import suffix_of
 from materia.errors import DataError
@@ -23,10 +25,22 @@ _WHOLE = r"^-?(0|[1-9][0-9]{0,17})$"
 _DECIMAL = r"^-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
 
 
+Rendered = bytes | pl.DataFrame
+"""Rows as a writer takes them."""
+
+
 class Writer(Protocol):
     """Takes the rows of a table in their order."""
 
-    def write(self, frame: pl.DataFrame) -> None:
+    def render(self, frame: pl.DataFrame, *, is_plain: bool = False) -> Rendered:
+        """Do what can be done before it is the turn of these rows, in any thread.
+
+        Args:
+            frame: The rows.
+            is_plain: No text in them needs quotes in CSV.
+        """
+
+    def write(self, rows: Rendered) -> None:
         """Append rows."""
 
     def finish(self) -> None:
@@ -94,16 +108,26 @@ class CsvWriter:
         self._waiting = bytearray()
         # A line without a character would not be read as a row again.
         self._is_narrow = len(columns) == 1
-        self.write(pl.DataFrame(schema=dict(columns)), include_header=True)
+        self.write(pl.DataFrame(schema=dict(columns)).write_csv().encode())
 
-    def write(self, frame: pl.DataFrame, include_header: bool = False) -> None:
-        """Append rows."""
+    def render(self, frame: pl.DataFrame, *, is_plain: bool = False) -> bytes:
+        """Return the rows as text."""
         if self._is_narrow:
             frame = frame.with_columns(pl.all().cast(pl.String).fill_null(""))
+            is_plain = False
+        made = io.BytesIO()
+        frame.write_csv(
+            made, include_header=False, quote_style="never" if is_plain else "necessary"
+        )
+        return made.getvalue()
+
+    def write(self, rows: Rendered) -> None:
+        """Append rows."""
+        content = cast(bytes, rows)
         if self._gzip is None:
-            frame.write_csv(cast(IO[bytes], self._file), include_header=include_header)
+            self._file.write(content)
             return
-        self._waiting += frame.write_csv(include_header=include_header).encode()
+        self._waiting += content
         # Pieces of one size: what a compressor writes may depend on what it is given at a time.
         while len(self._waiting) >= _PIECE:
             self._gzip.write(self._waiting[:_PIECE])
@@ -128,22 +152,24 @@ class ParquetWriter:
     def __init__(
         self, path: Path, folder: Path, columns: Mapping[str, pl.DataType], infer: bool
     ) -> None:
-        self._path, self._folder = path, folder
-        self._columns = dict(columns)
-        self._parts: list[Path] = []
+        self._path, self._n_columns = path, len(columns)
+        self._parts = Parts(folder, columns)
         text = [name for name, dtype in columns.items() if dtype == pl.String] if infer else []
         self._patterns = dict.fromkeys(text, _WHOLE)
         self._has_values = dict.fromkeys(text, False)
-        folder.mkdir()
 
-    def write(self, frame: pl.DataFrame) -> None:
+    def render(self, frame: pl.DataFrame, *, is_plain: bool = False) -> pl.DataFrame:
+        """Return the rows as they are."""
+        return frame
+
+    def write(self, rows: Rendered) -> None:
         """Append rows."""
+        frame = cast(pl.DataFrame, rows)
         if not frame.height:
             return
         for name in list(self._patterns):
             self._narrow(name, frame[name].drop_nulls())
-        self._parts.append(self._folder / f"{len(self._parts)}.arrow")
-        frame.write_ipc(self._parts[-1], compression="lz4")
+        self._parts.append(frame)
 
     def finish(self) -> None:
         """Complete the file, durably."""
@@ -153,12 +179,9 @@ class ParquetWriter:
             for name, pattern in self._patterns.items()
             if self._has_values[name]
         ]
-        if self._parts:
-            rows = pl.scan_ipc(self._parts, glob=False)
-        else:
-            rows = pl.LazyFrame(schema=self._columns)
-        size = max(1, BATCH_CELLS // len(self._columns))
-        rows.with_columns(casts).sink_parquet(self._path, row_group_size=size)
+        size = max(1, BATCH_CELLS // self._n_columns)
+        rows = self._parts.scan().with_columns(casts)
+        rows.sink_parquet(self._path, row_group_size=size)
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
 

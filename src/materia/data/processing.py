@@ -6,18 +6,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
 from materia.data.ordering import AT, Sorter, first_of_each, keyed, keys_of, numbered
-from materia.data.output import Rejects, move_into_place, workplace, writer_for
-from materia.data.source import CsvSource, Source, open_table, suffix_of
-from materia.data.steps import Steps
+from materia.data.output import (
+    Rejects,
+    Rendered,
+    Writer,
+    move_into_place,
+    workplace,
+    writer_for,
+)
+from materia.data.pipeline import worked_on
+from materia.data.source import RECORD, CsvSource, Rows, Source, open_table, suffix_of
+from materia.data.steps import Outcome, Steps
 from materia.data.transformations import Transformations, known_column, read_transformations
 from materia.errors import DataError, DefinitionError
 
 Progress = Callable[[float, float | None, str], None]
+Made = TypeVar("Made")
 
 
 def process(
@@ -101,10 +110,9 @@ class _Job:
         writer = writer_for(self._output, self._folder, columns, undeclared)
         rejects = Rejects(self._folder / "rejects.csv")
         with closing(writer), closing(rejects):
-            for frame in self._ordered(self._kept(rejects)):
-                selected = frame.select(self._selected)
-                writer.write(selected.rename(dict(rename), strict=False))
-                self._counts.n_written += frame.height
+            for n_rows, rows in self._rendered(writer, rejects):
+                writer.write(rows)
+                self._counts.n_written += n_rows
             self._progress(self._table.size, self._table.size, "writing")
             writer.finish()
             rejects.finish()
@@ -131,32 +139,58 @@ class _Job:
             path = f"{root}.rename"
             raise DefinitionError(f"{path}: two columns would be called '{double}'", path=path)
 
-    def _kept(self, rejects: Rejects) -> Iterator[pl.DataFrame]:
-        """Yield what filters leave over, with every column that is needed later."""
-        names = self._needed()
+    def _rendered(self, writer: Writer, rejects: Rejects) -> Iterator[tuple[int, Rendered]]:
+        """Yield how many rows are written next, and these."""
+
+        def render(frame: pl.DataFrame, is_plain: bool = False) -> tuple[int, Rendered]:
+            if RECORD not in frame.columns:
+                frame = frame.select(self._selected)
+                frame = frame.rename(dict(self._declared.rename), strict=False)
+            return frame.height, writer.render(frame, is_plain=is_plain)
+
+        if self._declared.duplicates is None and not self._declared.sort:
+            yield from self._kept(rejects, lambda kept: render(kept.frame, kept.is_plain))
+        else:
+            yield from map(render, self._ordered(self._kept(rejects, lambda kept: kept.frame)))
+
+    def _kept(self, rejects: Rejects, made: Callable[[Outcome], Made]) -> Iterator[Made]:
+        """Yield what is `made` of what filters leave over, with every column needed later."""
+        names, carried = self._needed(), self._carried()
         counts, table = self._counts, self._table
         self._progress(0, table.size, "reading")
-        for rows in table.rows(self._declared.num_chunks):
-            outcome = self._steps.apply(rows)
-            rejects.write(outcome.faults)
-            counts.n_rejected = rejects.n_rows
-            counts.n_filtered += outcome.n_filtered
-            counts.n_kept += outcome.frame.height
-            counts.n_read = counts.n_kept + counts.n_filtered + counts.n_rejected
-            self._progress(rows.done, table.size, "reading")
-            yield outcome.frame.select(names)
+
+        def work(rows: Rows) -> tuple[Outcome, Made]:
+            kept = self._steps.apply(rows, carried if carried and rows.is_plain else names)
+            return kept, made(kept)
+
+        with closing(worked_on(work, table.rows(self._declared.num_chunks))) as worked:
+            for kept, rows in worked:
+                rejects.write(kept.faults)
+                counts.n_rejected = rejects.n_rows
+                counts.n_filtered += kept.n_filtered
+                counts.n_kept += kept.frame.height
+                counts.n_read = counts.n_kept + counts.n_filtered + counts.n_rejected
+                self._progress(kept.done, table.size, "reading")
+                yield rows
 
     def _needed(self) -> list[str]:
         declared = self._declared
         sort = (name for name, _ in declared.sort)
         return list(dict.fromkeys([*self._selected, *(declared.duplicates or ()), *sort]))
 
+    def _carried(self) -> list[str] | None:
+        """Return the columns of the output where rows can go into it as they are, else None."""
+        declared, old = self._declared, list(self._table.columns)
+        is_text = isinstance(self._table, CsvSource) and suffix_of(self._output) != ".parquet"
+        is_whole = self._selected[: len(old)] == old and len(self._selected) > 1
+        is_changed = declared.types or declared.sort or declared.duplicates is not None
+        if not is_text or not is_whole or is_changed or declared.new_columns.keys() & set(old):
+            return None
+        return [RECORD, *self._selected[len(old) :]]
+
     def _ordered(self, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Drop duplicates and sort, where that was asked for."""
+        """Drop duplicates and sort."""
         sort, duplicates = self._declared.sort, self._declared.duplicates
-        if duplicates is None and not sort:
-            yield from frames
-            return
         frames = numbered(frames)
         if duplicates is not None:
             names = list(duplicates or self._selected)

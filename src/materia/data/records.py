@@ -128,6 +128,8 @@ class Cutter:
     def _cut(self, content: bytes, is_last: bool) -> tuple[Block, int]:
         if b'"' not in content:
             used = content.rfind(b"\n") + 1
+            if _has_lone_returns(content[:used]):
+                return self._walk(content[:used], is_last)
             return self._taken(content[:used]), used
         octets = np.frombuffer(content, np.uint8)
         quotes = np.flatnonzero(octets == QUOTE)
@@ -135,7 +137,8 @@ class Cutter:
         used = int(ends[-1]) + 1 if len(ends) else 0
         is_whole = used == len(content) if is_last else used > 0
         checked = quotes[: int(np.searchsorted(quotes, used))] if is_whole else quotes
-        if self._are_regular(octets, checked):
+        is_regular = self._are_regular(octets, checked)
+        if is_regular and not _has_lone_returns(content[:used]):
             if is_last and not is_whole:
                 raise self._never_closed(self._line + content.count(b"\n", 0, used))
             return self._taken(content[:used]), used
@@ -143,7 +146,7 @@ class Cutter:
 
     def _taken(self, content: bytes) -> Block:
         block = self._inspect(content)
-        self._line += content.count(b"\n")
+        self._line += block.n_rows if block.kept_lines is None else content.count(b"\n")
         return block
 
     def _are_regular(self, octets: NDArray[np.uint8], quotes: Positions) -> bool:
@@ -301,6 +304,11 @@ def _shown(record: bytes) -> str:
 _LONE_RETURN = re.compile("\r(?!\n)")
 _STAND_IN = "\ud80d"
 """For a carriage return that ends no line, at which the standard library stops; never read."""
+
+
+def _has_lone_returns(content: bytes) -> bool:
+    """Return whether carriage returns end no line; Polars would take some for the end of one."""
+    return b"\r" in content and content.count(b"\r") != content.count(b"\r\n")
 
 
 def _protected(line: bytes) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol, Self
 
@@ -31,6 +32,10 @@ from materia.errors import DataError, NotFoundError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 BOM = b"\xef\xbb\xbf"
+RECORD = "\x00record"
+"""Name of the column that holds whole rows as the file has them, cells and commas."""
+_SEPARATOR = "\x1f"
+"""Stands between no cells, so that Polars takes a whole record for one."""
 _MAGIC = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
     b"\x1f\x8b": "compressed with gzip; name it .csv.gz",
@@ -40,31 +45,40 @@ _MAGIC = {
 }
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a table that stand together.
+class Rows(Protocol):
+    """Rows of a table that stand together."""
 
-    Attributes:
-        frame: The usable rows.
-        faults: Those that are not, in order.
-        done: How much of `Source.size` has been read.
-    """
+    @property
+    def faults(self) -> list[Fault]:
+        """Rows that cannot be used, in order."""
+        ...
 
-    frame: pl.DataFrame
-    faults: list[Fault]
-    done: int
-    _block: Block | None = None
-    _first_row: int = 1
+    @property
+    def done(self) -> int:
+        """How much of `Source.size` has been read."""
+        ...
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no text in them needs quotes in CSV; only then there is a column `RECORD`."""
+        ...
+
+    def frame(self, names: Collection[str], numbers: Collection[str] = ()) -> pl.DataFrame:
+        """Return the usable rows; what this costs falls to the thread that asks.
+
+        Args:
+            names: Columns that are needed; others may be there or not.
+            numbers: Those of them that are numbers where all of their cells are finite ones.
+        """
+        ...
 
     def place(self, row: int) -> int:
         """Return the line of the file (CSV), or the number of the row (Parquet), from 1."""
-        return self._block.line(row) if self._block else self._first_row + row
+        ...
 
     def text(self, row: int) -> str:
         """Return a row as the file has it."""
-        if self._block:
-            return self._block.record(row)
-        return self.frame[row].write_csv(include_header=False).rstrip("\n")
+        ...
 
 
 class Source(Protocol):
@@ -146,12 +160,11 @@ class CsvSource:
 
     def rows(self, n_chunks: int) -> Iterator[Rows]:
         """Yield the records below the header."""
-        names = list(self.columns)
-        cutter = Cutter(self._name, len(names), self._delimiter, self._first_line)
+        titles = list(self.columns)
+        cutter = Cutter(self._name, len(titles), self._delimiter, self._first_line)
         block_bytes = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, -(-self.size // n_chunks)))
         for block in cutter.blocks(self._stream.read, block_bytes):
-            frame = _parsed(block, names, self._delimiter)
-            yield Rows(frame, block.faults, self._stream.position, block)
+            yield _Records(block, titles, self._delimiter, self._stream.position)
 
     def _read_header(self) -> list[str]:
         content = self._stream.read(2**16).removeprefix(BOM)
@@ -254,7 +267,7 @@ class ParquetSource:
         with _explained(self._path.name):
             for frame in self._scan.collect_batches(chunk_size=n_rows, maintain_order=True):
                 first, done = done + 1, done + frame.height
-                yield Rows(frame, [], done, None, first)
+                yield _Batch(frame, done, first)
 
 
 @dataclass
@@ -320,34 +333,110 @@ class _Stream:
         return content
 
 
-def _parsed(block: Block, names: list[str], delimiter: str) -> pl.DataFrame:
-    """Return the records as text; an empty cell is null, quoted or not."""
-    if not block.n_rows:
-        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    columns = {f"column_{number}": pl.String for number in range(1, len(names) + 1)}
-    content = block.content
-    is_marked = content.startswith(BOM)
-    if is_marked:  # Polars would take it off as the mark of a file, which it is not here.
-        content = delimiter.encode() * (len(names) - 1) + b"\n" + content
-    frame = pl.read_csv(
-        content,
-        has_header=False,
-        schema=columns,
-        separator=delimiter,
-        quote_char='"' if block.has_quotes else None,
-    )
-    frame = frame[1:] if is_marked else frame
-    if frame.height != block.n_rows:
-        raise DataError(
-            f"{block.n_rows} records near line {block.first_line} were read as {frame.height} rows",
-            "please report this with the file",
+@dataclass(frozen=True)
+class _Records:
+    """Records of a CSV file, cut into cells when they are needed."""
+
+    block: Block
+    titles: list[str]
+    delimiter: str
+    done: int
+
+    @property
+    def faults(self) -> list[Fault]:
+        return self.block.faults
+
+    @cached_property
+    def is_plain(self) -> bool:
+        content = self.block.content
+        has_marks = self.block.has_quotes or b"\r" in content or _SEPARATOR.encode() in content
+        return self.delimiter == "," and not has_marks
+
+    def frame(self, names: Collection[str], numbers: Collection[str] = ()) -> pl.DataFrame:
+        """Return the cells, most as text; an empty one is null, quoted or not."""
+        # One column at least, which says how many rows there are.
+        wanted = [title for title in self.titles if title in names] or self.titles[:1]
+        frame = self._numeric(wanted, numbers) if numbers else None
+        frame = self._cells(wanted, {}) if frame is None else frame
+        if RECORD in names:
+            lines = self._read(["column_1"], {"column_1": pl.String}, _SEPARATOR)
+            frame = frame.with_columns(lines["column_1"].alias(RECORD))
+        return frame
+
+    def _numeric(self, wanted: list[str], numbers: Collection[str]) -> pl.DataFrame | None:
+        """Return the cells with some as numbers, unless one of these is none or is not finite."""
+        try:
+            frame = self._cells(wanted, dict.fromkeys(numbers, pl.Float64))
+        except pl.exceptions.ComputeError:
+            return None
+        return frame if all(frame[name].is_finite().all() for name in numbers) else None
+
+    def _cells(self, wanted: list[str], types: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+        keys = {title: f"column_{number}" for number, title in enumerate(self.titles, 1)}
+        schema = {key: types.get(title, pl.String) for title, key in keys.items()}
+        frame = self._read([keys[title] for title in wanted], schema, self.delimiter)
+        frame.columns = wanted
+        if self.block.has_quotes and b'""' in self.block.content:
+            text = [name for name in wanted if name not in types]
+            frame = frame.with_columns(
+                pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in text
+            )
+        return frame
+
+    def _read(
+        self, columns: list[str], schema: Mapping[str, type[pl.DataType]], separator: str
+    ) -> pl.DataFrame:
+        block = self.block
+        if not block.n_rows:
+            return pl.DataFrame(schema={name: schema[name] for name in columns})
+        content = block.content
+        is_marked = content.startswith(BOM)
+        if is_marked:  # Polars would take it off as the mark of a file, which it is not here.
+            content = separator.encode() * (len(schema) - 1) + b"\n" + content
+        frame = pl.read_csv(
+            content,
+            has_header=False,
+            schema=schema,
+            columns=columns,
+            separator=separator,
+            quote_char='"' if block.has_quotes else None,
         )
-    frame.columns = names
-    if block.has_quotes and b'""' in content:
-        frame = frame.with_columns(
-            pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in names
-        )
-    return frame
+        frame = frame[1:] if is_marked else frame
+        if frame.height != block.n_rows:
+            rows = f"{block.n_rows} records near line {block.first_line}"
+            raise DataError(
+                f"{rows} were read as {frame.height}", "please report this, and the file"
+            )
+        return frame
+
+    def place(self, row: int) -> int:
+        return self.block.line(row)
+
+    def text(self, row: int) -> str:
+        return self.block.record(row)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows of a Parquet file."""
+
+    rows: pl.DataFrame
+    done: int
+    first: int
+    is_plain: bool = False
+
+    @property
+    def faults(self) -> list[Fault]:
+        return []
+
+    def frame(self, names: Collection[str], numbers: Collection[str] = ()) -> pl.DataFrame:
+        return self.rows
+
+    def place(self, row: int) -> int:
+        return self.first + row
+
+    def text(self, row: int) -> str:
+        return self.rows[row].write_csv(include_header=False).rstrip("\n")
 
 
 def _is_number(text: str) -> bool:

@@ -6,7 +6,7 @@ Nothing here looks at more than one row, so that pieces of any size give the sam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +31,18 @@ class Outcome:
     """What became of a piece.
 
     Attributes:
-        frame: Rows that are kept.
+        frame: Rows that are kept, with the columns that are needed.
         faults: Rows that cannot be used, in the order of the file.
         n_filtered: Rows that a filter dropped.
+        done: How much of the table has been read.
+        is_plain: Whether no text in the rows needs quotes in CSV.
     """
 
     frame: pl.DataFrame
     faults: list[Fault]
     n_filtered: int
+    done: int
+    is_plain: bool
 
 
 class Steps:
@@ -73,10 +77,10 @@ class Steps:
         self._second = self._all_hold(new, known)
         self.columns: dict[str, pl.DataType] = known
 
-    def apply(self, rows: Rows) -> Outcome:
-        """Return what becomes of a piece of the table."""
+    def apply(self, rows: Rows, names: Sequence[str]) -> Outcome:
+        """Return what becomes of a piece of the table, in the columns `names`."""
         faults = list(rows.faults)
-        frame = rows.frame.with_row_index(ROW)
+        frame = rows.frame(*self._sources(names)).with_row_index(ROW)
         frame = self._read(frame, rows, faults)
         n_read = frame.height
         if self._first is not None:
@@ -88,7 +92,17 @@ class Steps:
             frame = frame.filter(self._second)
         n_filtered += n_computed - frame.height
         faults.sort(key=lambda fault: fault.line)
-        return Outcome(frame.select(*self.columns), faults, n_filtered)
+        return Outcome(frame.select(names), faults, n_filtered, rows.done, rows.is_plain)
+
+    def _sources(self, names: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Return the columns of the table that are used, and which of them as numbers only."""
+        readings = self._readings.items()
+        tests = [test for test in (self._first, self._second) if test is not None]
+        used = {*names, *(name for test in tests for name in test.meta.root_names())}
+        used |= {column for columns in self._numbers.values() for column in columns.values()}
+        used |= {one.column for name, one in readings if name == one.column or one.kind != "float"}
+        read = {one.column for _, one in readings}
+        return used | read, read - used
 
     def _read_declared(self, types: Mapping[str, str]) -> None:
         for name, kind in types.items():
@@ -180,9 +194,11 @@ class Steps:
         return pl.col(name)
 
     def _read(self, frame: pl.DataFrame, rows: Rows, faults: list[Fault]) -> pl.DataFrame:
-        if not self._readings:
-            return frame
-        readings = list(self._readings.items())
+        plain = {name: one.plainly(frame) for name, one in self._readings.items()}
+        settled = [one.alias(name) for name, one in plain.items() if one is not None]
+        readings = [(name, self._readings[name]) for name, one in plain.items() if one is None]
+        if not readings:
+            return frame.with_columns(settled)
         # Lazily, so that a cell is read once for its value and for whether it is wrong.
         read = (
             frame.lazy()
@@ -193,7 +209,7 @@ class Steps:
             .collect()
         )
         wrong = read[:, len(readings) :]
-        read = frame.with_columns(read[:, : len(readings)])
+        read = frame.with_columns(*settled, *read[:, : len(readings)])
         is_wrong = wrong.select(pl.any_horizontal(pl.all())).to_series()
         if not is_wrong.any():
             return read
@@ -214,7 +230,8 @@ class Steps:
                 shown = ", ".join(f"{key} = {number:g}" for key, number in numbers.items())
                 reason = f"the formula of '{name}' is undefined at {shown}"
                 faults.append(Fault(rows.place(row), reason, rows.text(row)))
-            column = pl.Series(name, values).set(pl.Series(is_missing), None)
+            column = pl.Series(name, values)
+            column = column.set(pl.Series(is_missing), None) if is_missing.any() else column
             frame = frame.with_columns(column)
             if is_undefined.any():
                 frame = frame.filter(pl.Series(~is_undefined))

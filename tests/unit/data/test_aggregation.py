@@ -126,6 +126,35 @@ def test_bad_rows_are_counted(tmp_path: Path) -> None:
     assert result["overall"]["a"]["sum"] == 6
 
 
+def test_a_column_that_turns_out_to_be_text_late_keeps_the_text_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("materia.data.source.LEAST_BLOCK_BYTES", 1)
+    lines = [f"{n:03},{n}" for n in range(200)]
+    source = written(tmp_path / "in.csv", "\n".join(["code,n", *lines, "x9,7", " ,8"]) + "\n")
+    result = aggregate(
+        [source], None, group_by=["code"], aggregations={"n": "sum"}, progress=silent
+    )
+    assert [one["code"] for one in result["groups"]] == [" ", *(line[:3] for line in lines), "x9"]
+    assert result["groups"][-1]["n_sum"] == 7
+    whole = aggregate([source], None, progress=silent)
+    assert whole["overall"]["code"]["type"] == "text"
+    assert whole["overall"]["code"]["min"] == " "
+    assert whole["overall"]["n"]["sum"] == sum(range(200)) + 15
+
+
+def test_rows_of_a_source_without_the_wanted_column_are_missing_there(sources: list[Path]) -> None:
+    result = aggregate(sources, None, aggregations={"size": ["missing", "sum"]}, progress=silent)
+    assert result["overall"] == {"size": {"type": "number", "missing": 3, "sum": 3.0}}
+    assert [one["column"] for one in result["schema_differences"]] == ["note", "size"]
+
+
+def test_a_cell_of_blanks_is_no_value_of_a_column_of_numbers(tmp_path: Path) -> None:
+    source = written(tmp_path / "in.csv", "a,b\n1,x\n  ,y\nnan,z\n 3 ,z\n")
+    found = aggregate([source], None, progress=silent)["overall"]["a"]
+    assert (found["type"], found["count"], found["missing"], found["sum"]) == ("number", 2, 2, 4.0)
+
+
 def test_wrong_names_are_explained(sources: list[Path]) -> None:
     with pytest.raises(DefinitionError, match="did you mean 'mean'"):
         aggregate(sources, None, aggregations=["maen"], progress=silent)

@@ -1,0 +1,48 @@
+"""Rows kept on disk for a while, in few files whatever the pieces that they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from materia.data.limits import PART_BYTES
+
+
+class Parts:
+    """Takes rows of one schema and gives them back in their order.
+
+    Args:
+        folder: Made here; whoever made its parent clears it away.
+        schema: Types of the columns.
+    """
+
+    def __init__(self, folder: Path, schema: Mapping[str, pl.DataType]) -> None:
+        self._folder, self._schema = folder, dict(schema)
+        self._paths: list[Path] = []
+        self._held: list[pl.DataFrame] = []
+        self._n_held = 0.0
+        folder.mkdir()
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Take rows."""
+        if not frame.height:
+            return
+        self._held.append(frame)
+        self._n_held += frame.estimated_size()
+        if self._n_held >= PART_BYTES:
+            self._write()
+
+    def scan(self) -> pl.LazyFrame:
+        """Return all rows; none may be appended afterwards."""
+        if self._held:
+            self._write()
+        if not self._paths:
+            return pl.LazyFrame(schema=self._schema)
+        return pl.scan_ipc(self._paths, glob=False)
+
+    def _write(self) -> None:
+        self._paths.append(self._folder / f"{len(self._paths)}.arrow")
+        pl.concat(self._held).write_ipc(self._paths[-1], compression="lz4")
+        self._held, self._n_held = [], 0.0
