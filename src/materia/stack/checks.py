@@ -21,7 +21,6 @@ from materia.stack.ports import is_free
 from materia.stack.redis import find_server, server_version
 
 EXTRAS = {"ase": "ase", "flower": "flower", "postgres": "psycopg", "report": "matplotlib"}
-LOW_DISK_BYTES = 1_000_000_000
 TIMEOUT_S = 3.0
 # Always spent whole: how many workers will answer is not known.
 INSPECT_S = 1.5
@@ -122,7 +121,7 @@ def data_folder(place: Place) -> Iterator[Check]:
         yield Check(name, "fail", f"{path} lies on a network file system ({kind})", other)
         return
     free = shutil.disk_usage(existing).free
-    if free < LOW_DISK_BYTES:
+    if free < place.settings.low_disk_bytes:
         yield Check(name, "warn", f"only {free / 1e9:.1f} GB free at {existing}", "make room")
         return
     if existing != path:
