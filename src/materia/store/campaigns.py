@@ -248,4 +248,5 @@ def evaluations_of(connection: Connection, campaign_id: str, candidate_id: str) 
 
 def states(connection: Connection) -> dict[str, str]:
     """Return the state of every campaign by its id."""
-    return dict(connection.execute(select(campaigns.c.id, campaigns.c.state)).tuples().all())
+    found = connection.execute(select(campaigns.c.id, campaigns.c.state))
+    return {row[0]: row[1] for row in found}

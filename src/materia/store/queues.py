@@ -52,4 +52,4 @@ def overdue(
         )
         .group_by(jobs.c.queue)
     )
-    return dict(connection.execute(query).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query)}

@@ -47,7 +47,7 @@ def running(connection: Connection, without: str | None) -> dict[str, int]:
     )
     if without is not None:
         query = query.where(jobs.c.id != without)
-    return dict(connection.execute(query).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def forget(database: Database, connection: Connection, after_s: float) -> int:
