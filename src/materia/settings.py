@@ -63,6 +63,20 @@ class Settings(BaseSettings):
     processes_per_job: Annotated[int, Field(ge=1, le=1024)] = Field(
         2, description="processes of this machine that a training or prediction uses at a time"
     )
+    ray_address: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MATERIA_RAY_ADDRESS", "RAY_ADDRESS"),
+        description="host:port of the head of a Ray cluster, or file:PATH of a file that names it; "
+        "default: processes of this machine",
+    )
+    ray_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("MATERIA_RAY_TOKEN", "RAY_AUTH_TOKEN"),
+        description="what the Ray cluster asks of everybody who connects",
+    )
+    ray_dashboard_url: str | None = Field(
+        None, description="HTTP interface of the Ray head; default: its port 8265"
+    )
     new_data_dir: str = Field(
         "new",
         validation_alias=AliasChoices("MATERIA_NEW_DATA_DIR", "NEW_DATA_DIR"),
