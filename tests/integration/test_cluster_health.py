@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -248,3 +250,64 @@ def test_a_worker_of_one_process_checks_itself(
     assert workers.living() == []
     assert set(health.checks()) <= set(cluster_health.look()["parts"])
     assert app.conf.beat_schedule["cluster-health-check"]["task"] == cluster_health.CHECK
+
+
+def node(address: str, state: str, message: str | None = None) -> Row:
+    """Return a node as a Ray head tells of it."""
+    resources = {"CPU": 8.0, "memory": 2**33}
+    return {
+        "node_id": address,
+        "node_ip": address,
+        "state": state,
+        "state_message": message,
+        "resources_total": resources,
+    }
+
+
+class Head(BaseHTTPRequestHandler):
+    """The part of a head's HTTP interface that tells of its nodes."""
+
+    nodes: ClassVar[list[Row]] = []
+
+    def do_GET(self) -> None:
+        """Answer as Ray 2.60 does."""
+        found = {"result": True, "msg": "", "data": {"result": {"result": self.nodes}}}
+        content = json.dumps(found).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@only_sqlite
+def test_lost_nodes_of_a_cluster_are_named(
+    installation: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Head) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MATERIA_RAY_ADDRESS", "127.0.0.1:6380")
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MATERIA_RAY_DASHBOARD_URL", url)
+        settings.current.cache_clear()
+        good = [
+            node("10.0.0.1", "ALIVE"),
+            node("10.0.0.1", "DEAD", "health check failed"),
+            node("10.0.0.2", "DEAD", "Expected termination: received SIGTERM"),
+        ]
+        Head.nodes = good
+        found = check()
+        assert (found["status"], len(found["parts"]["cluster"]["nodes"])) == ("healthy", 3)
+        Head.nodes = [*good, node("10.0.0.3", "DEAD", "health check failed")]
+        found = check()
+        assert found["status"] == "degraded"
+        assert found["reasons"] == ["cluster: node 10.0.0.3: health check failed"]
+        # The API, which asks no cluster, tells what the check has found.
+        assert cluster_health.look()["parts"]["cluster"] == found["parts"]["cluster"]
+        Head.nodes = good[1:]
+        assert "cluster: no node is alive" in check()["reasons"]
+        server.shutdown()
+    found = check()
+    assert (found["status"], found["parts"]["cluster"]["status"]) == ("unhealthy", "unhealthy")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
 
 from sqlalchemy import select
@@ -30,6 +29,8 @@ NAME = "cluster"
 HEALTHY, DEGRADED, UNHEALTHY = STATUSES = ("healthy", "degraded", "unhealthy")
 # For the nodes of a cluster to answer.
 NODES_S = 5.0
+# How a head begins to tell of a node that was stopped on purpose.
+SENT_AWAY = "Expected termination"
 # Three due times of the schedule: a check that is older than that does not run any more.
 OVERDUE_S = 900.0
 
@@ -133,16 +134,23 @@ def _workers(traffic: Traffic) -> Part:
 
 
 def _cluster() -> Part:
-    # Loads what talks to a cluster, which the API never does.
-    compute: Any = import_module("materia.compute")
-    if not getattr(compute, "is_clustered", bool)():
+    # Numerics, which the API never loads.
+    from materia import compute
+
+    if not compute.is_clustered():
         return _part(HEALTHY, configured=False, nodes=[])
     try:
         nodes = compute.cluster_nodes(NODES_S)
     except MateriaError as error:
         return _part(UNHEALTHY, error.message, configured=True, nodes=[])
-    lost = [f"node {n['address']}: {n['reason'] or 'is gone'}" for n in nodes if not n["alive"]]
-    if not any(node["alive"] for node in nodes):
+    alive = {node["address"] for node in nodes if node["alive"]}
+    # A head remembers its dead: those that were replaced or sent away are no loss.
+    lost = [
+        f"node {node['address']}: {node['reason'] or 'is gone'}"
+        for node in nodes
+        if node["address"] not in alive and not str(node["reason"]).startswith(SENT_AWAY)
+    ]
+    if not alive:
         return _part(UNHEALTHY, "no node is alive", *lost, configured=True, nodes=nodes)
     return _part(DEGRADED if lost else HEALTHY, *lost, configured=True, nodes=nodes)
 
