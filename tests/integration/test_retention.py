@@ -81,19 +81,21 @@ def test_jobs_go_after_their_time_with_what_belongs_to_them() -> None:
     waiting = submission.submit(NewJob(task=PING))["id"]
     record = ended(400, idempotency_key="inbox:" + "a" * 64)
     unanswered = ended(400)
+    checks = [ended(days, task="tasks.simple_tasks.check_cluster_health") for days in (2, 0.5)]
     with database().write() as connection:
         values = {"is_answer_due": True}
         chosen = job_table.c.id == unanswered
         connection.execute(job_table.update().where(chosen).values(values))
-    assert clean()["jobs_deleted"] == 4
+    assert clean()["jobs_deleted"] == 5
+    assert [exists(job_id) for job_id in checks] == [False, True]
     assert not any(map(exists, old))
     assert all(map(exists, (young, waiting, record, unanswered)))
     with database().read() as connection:
         topics = {row[0] for row in connection.execute(select(events.c.topic))}
         logs = {row[0] for row in connection.execute(select(job_log.c.job_id))}
-    kept = {young, waiting, record, unanswered}
+    kept = {young, waiting, record, unanswered, checks[1]}
     assert topics == {f"job:{job_id}" for job_id in kept}
-    assert logs == {young}
+    assert logs == {young, checks[1]}
     assert clean()["jobs_deleted"] == 0
 
 

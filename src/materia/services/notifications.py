@@ -11,7 +11,6 @@ from materia.mdl.suggest import did_you_mean
 from materia.outbound import delivery
 from materia.outbound.delivery import Attempt
 from materia.services import running
-from materia.services.partial import Partial
 from materia.services.running import Outcome
 from materia.services.submission import NewJob
 
@@ -78,6 +77,9 @@ def send_notification(message: str, channel: str = DEFAULT) -> Outcome:
         AccessError: An address may not be reached.
         StateError: An address did not take the message.
     """
+    # Loads NumPy, which the API that only submits notifications does not.
+    from materia.services.partial import Partial
+
     text = require_message(message)
     addresses = addresses_of(channel)
     result: dict[str, Any] = {"status": "sent", "channel": channel, "message": text}

@@ -17,6 +17,7 @@ from materia import settings
 from materia.errors import AccessError, DataError, DefinitionError
 from materia.services import files, running, sweep, tabular
 from materia.services.campaign_life import ROOT
+from materia.services.cluster_health import CHECK
 from materia.services.partial import folder_name
 from materia.services.running import Outcome
 from materia.services.sweep import Freed
@@ -148,7 +149,9 @@ def _jobs(before: float) -> dict[str, int]:
     deleted = 0
     while True:
         with database().read() as connection:
-            found = rows.old_jobs(
+            # There are 288 checks a day, and the newest tells everything.
+            found = rows.old_successes(connection, CHECK, time.time() - DAY_S, BATCH)
+            found = found or rows.old_jobs(
                 connection,
                 before,
                 # What the inbox has taken is known by its jobs.

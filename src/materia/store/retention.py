@@ -65,6 +65,21 @@ def old_jobs(
     return list(connection.execute(query).scalars())
 
 
+def old_successes(connection: Connection, task: str, before: float, limit: int) -> list[str]:
+    """Return the ids of jobs of a task that nobody asks for once they have succeeded."""
+    query = (
+        select(jobs.c.id)
+        .where(
+            jobs.c.task == task,
+            jobs.c.state == JobState.SUCCEEDED,
+            jobs.c.finished_at < before,
+            jobs.c.is_answer_due.is_(False),
+        )
+        .limit(limit)
+    )
+    return list(connection.execute(query).scalars())
+
+
 def old_results(connection: Connection, task: str, before: float, after: str) -> list[Row]:
     """Return a page of final jobs of a task that ended before a time, by id after one."""
     query = (
