@@ -17,6 +17,8 @@ from materia import settings
 from materia.errors import AccessError, MissingExtraError, StateError, TransientError
 from materia.outbound import delivery
 from materia.services import notifications
+from materia.stack import checks
+from materia.stack.checks import Place
 
 HERE = ["127.0.0.1"]
 
@@ -194,9 +196,14 @@ def test_what_waiting_cannot_heal_fails_with_the_reason_and_without_secrets() ->
 
 @pytest.mark.usefixtures("channels")
 def test_channels_are_looked_at_without_sending(desk: Desk) -> None:
-    found = notifications.look()
-    states = {name: [attempt.state for attempt in attempts] for name, attempts in found.items()}
-    assert states == {"both": ["fine", "fine"], "broken": ["fine"], "inside": ["refused"]}
+    place = Place(settings.current(), {}, has_own_broker=False)
+    found = {check.name: check for check in checks.notifications(place)}
+    assert {name: check.level for name, check in found.items()} == {
+        "channel both": "ok",
+        "channel broken": "ok",
+        "channel inside": "fail",
+    }
+    assert "private" in found["channel inside"].message
     assert desk.seen == {}
 
 

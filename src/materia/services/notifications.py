@@ -124,16 +124,6 @@ def _require_delivered(channel: str, attempts: dict[int, Attempt]) -> None:
     raise StateError(message, "see MATERIA_NOTIFY_CHANNELS and what the service expects")
 
 
-def look() -> dict[str, list[Attempt]]:
-    """Return for each channel whether its addresses may be reached; nothing is sent."""
-    channels = settings.current().channels
-    every = [address for addresses in channels.values() for address in addresses]
-    if not every:
-        return {}
-    attempts = iter(delivery.deliver(every, "", allow=_allowed(), sends=False))
-    return {name: [next(attempts) for _ in addresses] for name, addresses in channels.items()}
-
-
 def of_health(text: str, key: str) -> NewJob | None:
     """Return the job that tells of a change of health, once for each key."""
     channel = health_channel()

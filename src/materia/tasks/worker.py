@@ -98,10 +98,14 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
             grace_s = settings.current().shutdown_grace_s
             threading.Thread(target=self._leave, args=(grace_s,), daemon=True).start()
 
-    def _leave(self, grace_s: float) -> None:
-        """Let running jobs finish for a while, then give them back and go."""
+    def _say_goodbye(self) -> None:
         with suppress(TransientError):
             workers.leave(process.boot())
+
+    def _leave(self, grace_s: float) -> None:
+        """Let running jobs finish for a while, then give them back and go."""
+        # Apart, for a database that is away must not make the stop longer.
+        threading.Thread(target=self._say_goodbye, daemon=True).start()
         threading.Event().wait(grace_s)
         # Whatever happens below, the stack must be gone in time.
         threading.Timer(LEAVE_WITHIN_S, os._exit, args=(1,)).start()
