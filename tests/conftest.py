@@ -39,7 +39,7 @@ def trials(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Keep the developer's own settings away, and the working folder clean of data."""
-    for name in [n for n in os.environ if n.startswith("MATERIA_")]:
+    for name in [n for n in os.environ if n.startswith(("MATERIA_", "RAY_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setitem(settings.Settings.model_config, "env_file", None)
     settings.current.cache_clear()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+CHANNELS_EXAMPLE = """{"default": "mailto://user:password@example.org"}"""
 QUEUES = ("high_priority", "default", "low_priority", "gpu_training", "ml", "data")
 
 
@@ -21,6 +25,8 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         populate_by_name=True,
+        # What is refused may be a secret.
+        hide_input_in_errors=True,
     )
 
     environment: Literal["development", "production"] = "development"
@@ -57,6 +63,20 @@ class Settings(BaseSettings):
     processes_per_job: Annotated[int, Field(ge=1, le=1024)] = Field(
         2, description="processes of this machine that a training or prediction uses at a time"
     )
+    ray_address: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MATERIA_RAY_ADDRESS", "RAY_ADDRESS"),
+        description="host:port of the head of a Ray cluster, or file:PATH of a file that names it; "
+        "default: processes of this machine",
+    )
+    ray_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("MATERIA_RAY_TOKEN", "RAY_AUTH_TOKEN"),
+        description="what the Ray cluster asks of everybody who connects",
+    )
+    ray_dashboard_url: str | None = Field(
+        None, description="HTTP interface of the Ray head; default: its port 8265"
+    )
     new_data_dir: str = Field(
         "new",
         validation_alias=AliasChoices("MATERIA_NEW_DATA_DIR", "NEW_DATA_DIR"),
@@ -70,7 +90,40 @@ class Settings(BaseSettings):
         {"filter": {"amount": 100}, "num_chunks": 5},
         description="what `process_new_data` asks of `process_large_csv`; JSON",
     )
+    notify_channels: SecretStr | None = Field(
+        None, description="where notifications go; JSON: {name: address, or a list of addresses}"
+    )
+    notify_allow_hosts: str = Field(
+        "",
+        description="names, addresses or networks of the local network that notifications may be "
+        "sent to, separated by ','",
+    )
+    low_disk_bytes: Annotated[int, Field(ge=0)] = Field(
+        1_000_000_000, description="less free space for the data folder is reported"
+    )
+    keep_jobs_days: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="jobs that ended, their logs and the runs of schedules are kept so long"
+    )
+    keep_events_days: Annotated[float, Field(gt=0)] = Field(
+        90.0, description="events of campaigns that ended are kept so long"
+    )
+    keep_predictions_days: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="files of `batch_predictions` are kept so long; none is for ever"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("notify_channels")
+    @classmethod
+    def _are_channels(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None:
+            _channels(given.get_secret_value())
+        return given
+
+    @cached_property
+    def channels(self) -> dict[str, tuple[str, ...]]:
+        """Addresses of each channel of notifications; secret."""
+        given = self.notify_channels
+        return {} if given is None else _channels(given.get_secret_value())
 
     @cached_property
     def database(self) -> str:
@@ -100,6 +153,30 @@ class Settings(BaseSettings):
         """Every folder below which paths are accepted, resolved."""
         extra = (Path(p) for p in self.data_roots.split(":") if p)
         return tuple(p.resolve() for p in (self.data_root, *extra))
+
+
+def _channels(text: str) -> dict[str, tuple[str, ...]]:
+    """Read the channels of notifications; what is refused is not repeated, for it is secret."""
+    if not text.strip():
+        return {}
+    try:
+        given = json.loads(text)
+    except ValueError:
+        raise ValueError(f"it is not JSON; write {CHANNELS_EXAMPLE}") from None
+    if not isinstance(given, dict):
+        raise ValueError(f"it is no JSON object; write {CHANNELS_EXAMPLE}")
+    found = {}
+    for name, addresses in given.items():
+        if not CHANNEL_NAME.fullmatch(name):
+            raise ValueError("a channel is named by 1 to 64 letters, digits, '_' and '-'")
+        listed = [addresses] if isinstance(addresses, str) else addresses
+        are_addresses = isinstance(listed, list) and all(
+            isinstance(address, str) and "://" in address for address in listed
+        )
+        if not are_addresses or not listed:
+            raise ValueError(f"channel '{name}' is no address and no list of addresses")
+        found[name] = tuple(listed)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -178,6 +178,16 @@ def test_schedules_of_the_configuration_become_rows(configured: dict[str, Any]) 
     assert (often["interval_s"], often["queue"]) == (300.0, "low_priority")
 
 
+def test_an_entry_that_will_not_do_does_not_stop_the_others(configured: dict[str, Any]) -> None:
+    configured["unknown"] = {"task": "tasks.ml_tasks.fly", "schedule": 300.0}
+    configured["no-task"] = {"schedule": 300.0}
+    configured["too-often"] = {"task": PING, "schedule": 0.5}
+    configured["wrong"] = {"task": PING, "schedule": "often"}
+    configured["last"] = {"task": PING, "schedule": 300.0}
+    assert schedules.ensure_configured() == 3
+    assert [row["id"] for row in schedules.every()] == ["last", "nightly", "often"]
+
+
 def test_what_users_changed_stays_until_the_configuration_changes(
     configured: dict[str, Any],
 ) -> None:

@@ -388,3 +388,24 @@ class Readiness(Shape):
 
     status: Literal["ready"]
     checks: dict[str, Literal["ok"]]
+
+
+HealthStatus = Literal["healthy", "degraded", "unhealthy"]
+
+
+class HealthPart(BaseModel):
+    """How one part is; parts tell more of themselves than this."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: HealthStatus
+    reasons: list[str]
+
+
+class ClusterHealth(Shape):
+    """How every part of the installation is."""
+
+    status: HealthStatus = Field(description="that of the part that is worst")
+    timestamp: datetime
+    reasons: list[str] = Field(description="of every part that is not healthy")
+    parts: dict[str, HealthPart]

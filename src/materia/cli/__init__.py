@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "up": Entry("materia.cli.up", "up", "Start API, workers, scheduler and database here."),
     "status": Entry("materia.cli.status", "status", "Show where a stack listens."),
+    "health": Entry("materia.cli.health", "health", "Show how every part of a server is."),
     "doctor": Entry("materia.cli.doctor", "doctor", "Examine settings and this machine."),
     "version": Entry("materia.cli.version", "version", "Print the version."),
 }

@@ -24,6 +24,9 @@ COLOURS = {
     "FAILED": "red",
     "QUARANTINED": "red",
     "CANCELLED": "yellow",
+    "healthy": "green",
+    "degraded": "yellow",
+    "unhealthy": "red",
 }
 
 

@@ -35,6 +35,10 @@ class _Operations:
         """Start a campaign; see `Campaigns.run`."""
         return self.campaigns.run(definition, idempotency_key=idempotency_key)
 
+    def health(self) -> Any:
+        """Return ``{status, timestamp, reasons, parts}``: healthy, degraded or unhealthy."""
+        return self._run(got("/health/cluster"))
+
     def ready(self) -> Any:
         """Return ``{status, checks}`` of a server that gets work done; `TransientError` else."""
         return self._run(got("/health/ready"))

@@ -22,6 +22,11 @@ META = "__meta__"
 logger = log.logger(__name__)
 
 
+def folder_name(job_id: str) -> str:
+    """Return the name of the folder of a job, whose id may hold anything."""
+    return hashlib.sha256(job_id.encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True)
 class Partial:
     """Finished items of one job, each a file of arrays and plain data; reading runs no code.
@@ -47,8 +52,7 @@ class Partial:
             for item in inputs
         ]
         digest = hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        name = hashlib.sha256(job_id.encode()).hexdigest()[:32]
-        return cls(settings.current().artifact_dir / "jobs" / name, digest)
+        return cls(settings.current().artifact_dir / "jobs" / folder_name(job_id), digest)
 
     def keep(self, index: int, meta: Any, arrays: dict[str, NDArray[Any]] | None = None) -> None:
         """Keep a finished item, whole or not at all."""

@@ -302,18 +302,29 @@ def ensure_configured() -> int:
     """
     changed = 0
     for schedule_id, entry in (broker.app.conf.beat_schedule or {}).items():
-        configured = _configured(schedule_id, entry)
-        now = time.time()
-        new = NewSchedule(schedule_id, configured=configured, requested_by="config", **configured)
-        with unit_of_work() as work:
-            old = rows.get(work.connection, schedule_id)
-            if old is None:
-                changed += rows.add(work.database, work.connection, new.row(now))
-            elif old["configured"] != configured:
-                values = new.row(now)
-                del values["created_at"]
-                changed += rows.change(work.connection, schedule_id, values)
+        try:
+            changed += _ensure(schedule_id, entry)
+        except (DefinitionError, KeyError, TypeError, ValueError) as error:
+            # One wrong entry, such as that of a task that is not there, is not to stop the others.
+            reason = f"{type(error).__name__}: {error}"
+            logger.error("schedule_of_configuration_refused", id=schedule_id, reason=reason)
     return changed
+
+
+def _ensure(schedule_id: str, entry: Mapping[str, Any]) -> bool:
+    """Make the row of an entry of the configuration; False when it was there."""
+    configured = _configured(schedule_id, entry)
+    now = time.time()
+    new = NewSchedule(schedule_id, configured=configured, requested_by="config", **configured)
+    with unit_of_work() as work:
+        old = rows.get(work.connection, schedule_id)
+        if old is None:
+            return rows.add(work.database, work.connection, new.row(now))
+        if old["configured"] == configured:
+            return False
+        values = new.row(now)
+        del values["created_at"]
+        return rows.change(work.connection, schedule_id, values)
 
 
 def _configured(schedule_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:

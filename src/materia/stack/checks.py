@@ -20,8 +20,13 @@ from materia.stack.folder import NETWORK_FILE_SYSTEMS, file_system
 from materia.stack.ports import is_free
 from materia.stack.redis import find_server, server_version
 
-EXTRAS = {"ase": "ase", "flower": "flower", "postgres": "psycopg", "report": "matplotlib"}
-LOW_DISK_BYTES = 1_000_000_000
+EXTRAS = {
+    "ase": "ase",
+    "flower": "flower",
+    "notify": "apprise",
+    "postgres": "psycopg",
+    "report": "matplotlib",
+}
 TIMEOUT_S = 3.0
 # Always spent whole: how many workers will answer is not known.
 INSPECT_S = 1.5
@@ -74,6 +79,7 @@ def examine(place: Place) -> Iterator[Check]:
         "database": database,
         "broker": broker,
         "workers": workers,
+        "notifications": notifications,
     }
     for name, check in checks.items():
         try:
@@ -122,7 +128,7 @@ def data_folder(place: Place) -> Iterator[Check]:
         yield Check(name, "fail", f"{path} lies on a network file system ({kind})", other)
         return
     free = shutil.disk_usage(existing).free
-    if free < LOW_DISK_BYTES:
+    if free < place.settings.low_disk_bytes:
         yield Check(name, "warn", f"only {free / 1e9:.1f} GB free at {existing}", "make room")
         return
     if existing != path:
@@ -248,6 +254,22 @@ def workers(place: Place) -> Iterator[Check]:
         else:
             fix = f"celery -A materia.tasks worker --queues={queue}"
             yield Check(f"queue {queue}", "warn", "no worker takes it", fix)
+
+
+def notifications(place: Place) -> Iterator[Check]:
+    """Whether the channels of notifications may be reached; nothing is sent."""
+    from materia.outbound.delivery import deliver
+
+    allow = place.settings.notify_allow_hosts.split(",")
+    for channel, addresses in place.settings.channels.items():
+        name = f"channel {channel}"
+        attempts = deliver(addresses, "", allow=allow, sends=False)
+        wrong = [f"{one.service}: {one.reason}" for one in attempts if one.state != "fine"]
+        if wrong:
+            fix = "see MATERIA_NOTIFY_CHANNELS, and MATERIA_NOTIFY_ALLOW_HOSTS for local hosts"
+            yield Check(name, "fail", "; ".join(wrong), fix)
+        else:
+            yield Check(name, "ok", ", ".join(one.service for one in attempts))
 
 
 def _has_broker(place: Place) -> bool:

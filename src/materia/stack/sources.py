@@ -10,7 +10,7 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from materia.log import redact
+from materia.log import REDACTED, redact
 from materia.settings import Settings
 
 
@@ -56,5 +56,4 @@ def sourced(
 def _shown(name: str, value: Any) -> str:
     if value is None:
         return "-"
-    plain = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    return str(redact({name: plain})[name])
+    return REDACTED if isinstance(value, SecretStr) else str(redact({name: str(value)})[name])

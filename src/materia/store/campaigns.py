@@ -244,3 +244,9 @@ def evaluations_of(connection: Connection, campaign_id: str, candidate_id: str) 
         .order_by(evaluations.c.replicate)
     )
     return paging.rows_of(connection.execute(query))
+
+
+def states(connection: Connection) -> dict[str, str]:
+    """Return the state of every campaign by its id."""
+    found = connection.execute(select(campaigns.c.id, campaigns.c.state))
+    return {row[0]: row[1] for row in found}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from collections.abc import Collection
 
+from sqlalchemy import Connection, func, or_, select
+
+from materia.store.database import Database
+from materia.store.jobs import WAITING
 from materia.store.tables import is_open, jobs
 
 
@@ -19,3 +23,33 @@ def counts(connection: Connection, *, without_step: str) -> list[tuple[str, str,
         .group_by(jobs.c.queue, jobs.c.state)
     )
     return [(queue, state, n) for queue, state, n in connection.execute(query)]
+
+
+def overdue(
+    database: Database,
+    connection: Connection,
+    older_than_s: float,
+    *,
+    without_step: str,
+    without: Collection[str],
+) -> dict[str, int]:
+    """Return how many jobs of each queue could have been taken for some time.
+
+    Args:
+        without_step: Step of campaigns that no worker takes.
+        without: Ids of jobs that do not count.
+    """
+    then = database.now() - older_than_s
+    query = (
+        select(jobs.c.queue, func.count())
+        .where(
+            is_open,
+            jobs.c.state.in_(WAITING),
+            jobs.c.queued_at < then,
+            or_(jobs.c.run_at.is_(None), jobs.c.run_at < then),
+            jobs.c.step.is_distinct_from(without_step),
+            jobs.c.id.not_in(list(without)),
+        )
+        .group_by(jobs.c.queue)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}

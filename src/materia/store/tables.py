@@ -304,3 +304,29 @@ models = Table(
     Column("created_at", Double, nullable=False),
     Index(None, "created_at", "id"),
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    # One row for each start of a worker; claims of its children carry the same id.
+    Column("boot", String(64), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("queues", Document, nullable=False),
+    Column("n_processes", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+health = Table(
+    "health",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    # Grows with every check; one that read an older one has no effects.
+    Column("version", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("since", Double, nullable=False),
+    Column("checked_at", Double, nullable=False),
+    Column("report", Document, nullable=False),
+    # The job that travels through each queue at present.
+    Column("canaries", Document, nullable=False),
+)

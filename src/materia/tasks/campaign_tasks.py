@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from materia.services import campaign_steps
+from materia.services import campaign_steps, retention
 from materia.services.running import Outcome
 from materia.tasks.base import durable_task
 
@@ -29,3 +29,9 @@ def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
 def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
     """Compute front and hypervolume, and decide what follows."""
     return campaign_steps.compute_pareto_front(campaign_id, iteration)
+
+
+@durable_task("tasks.campaign_tasks.cleanup_old_checkpoints")
+def cleanup_old_checkpoints(keep_last: int = 3, older_than_days: float = 7) -> Outcome:
+    """Delete surrogate checkpoints that no step needs any more."""
+    return retention.cleanup_old_checkpoints(keep_last, older_than_days)

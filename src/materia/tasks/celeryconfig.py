@@ -10,6 +10,7 @@ import json
 import os
 from typing import Any
 
+from celery.schedules import crontab
 from dotenv import dotenv_values
 from kombu import Exchange, Queue
 
@@ -57,9 +58,11 @@ task_routes: dict[str, dict[str, Any]] = {
     "tasks.campaign_tasks.run_cmaes_optimization": {"queue": "default", "priority": 9},
     "tasks.campaign_tasks.evaluate_candidates": {"queue": "default", "priority": 5},
     "tasks.campaign_tasks.compute_pareto_front": {"queue": "default", "priority": 1},
+    "tasks.campaign_tasks.cleanup_old_checkpoints": {"queue": "low_priority", "priority": 1},
     "tasks.campaign_tasks.*": {"queue": "default", "priority": 5},
     "tasks.ml_tasks.*": {"queue": "ml", "priority": 5},
     "tasks.data_tasks.*": {"queue": "data", "priority": 5},
+    "tasks.simple_tasks.cleanup_old_results": {"queue": "default", "priority": 1},
     "tasks.simple_tasks.*": {"queue": "default", "priority": 5},
 }
 
@@ -89,7 +92,29 @@ worker_send_task_events = False
 # Schedules: each becomes a row when a scheduler starts (`materia schedule list`). What users change
 # in a row stays until the entry here changes. `options` may hold queue, priority and missed: what
 # becomes of due times at which no scheduler was alive (skip, one, all).
-beat_schedule: dict[str, dict[str, Any]] = {}
+beat_schedule: dict[str, dict[str, Any]] = {
+    "daily-model-retraining": {
+        "task": "tasks.ml_tasks.retrain_models",
+        "schedule": crontab(hour=2, minute=0),
+    },
+    "hourly-data-processing": {
+        "task": "tasks.data_tasks.process_new_data",
+        "schedule": crontab(minute=0),
+    },
+    "cluster-health-check": {
+        "task": "tasks.simple_tasks.check_cluster_health",
+        "schedule": crontab(minute="*/5"),
+        "options": {"missed": "skip"},
+    },
+    "daily-cleanup-of-results": {
+        "task": "tasks.simple_tasks.cleanup_old_results",
+        "schedule": crontab(hour=3, minute=15),
+    },
+    "daily-cleanup-of-checkpoints": {
+        "task": "tasks.campaign_tasks.cleanup_old_checkpoints",
+        "schedule": crontab(hour=3, minute=30),
+    },
+}
 beat_scheduler = "materia.tasks.scheduler:JobScheduler"
 beat_max_loop_interval = _settings.scan_interval_s
 

@@ -16,6 +16,7 @@ from celery.concurrency import prefork, solo
 from materia import log, settings
 from materia.broker.app import app
 from materia.errors import TransientError
+from materia.services import workers
 from materia.services.running import JobLog
 from materia.store.database import database, guard_forks
 from materia.tasks import process
@@ -45,6 +46,7 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, parent: Any, **_: Any) -> None:
         _require_processes(parent.pool_cls)
+        self._parent = parent
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -73,11 +75,21 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
         while not pause.wait(look_every):
             looks += 1
             try:
-                process.keeper().look(renew=looks % renew_every == 0)
+                renew = looks % renew_every == 0
+                process.keeper().look(renew=renew)
+                if (renew or looks == 1) and not self._stop.is_set():
+                    self._show_life()
             except TransientError as error:
                 logger.warning("claims_not_kept", reason=str(error))
             except Exception:
                 logger.exception("claims_not_kept")
+
+    def _show_life(self) -> None:
+        """Say that this worker lives, and what it takes."""
+        parent = self._parent
+        n_processes = 1 if issubclass(parent.pool_cls, solo.TaskPool) else parent.concurrency
+        queues = [str(name) for name in parent.app.amqp.queues.consume_from]
+        workers.seen(process.boot(), str(parent.hostname), queues, n_processes)
 
     def _leave_in_time(self, **_: Any) -> None:
         """Begin to leave, whether a signal or a remote command asked for it; once."""
@@ -86,8 +98,14 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
             grace_s = settings.current().shutdown_grace_s
             threading.Thread(target=self._leave, args=(grace_s,), daemon=True).start()
 
+    def _say_goodbye(self) -> None:
+        with suppress(TransientError):
+            workers.leave(process.boot())
+
     def _leave(self, grace_s: float) -> None:
         """Let running jobs finish for a while, then give them back and go."""
+        # Apart, for a database that is away must not make the stop longer.
+        threading.Thread(target=self._say_goodbye, daemon=True).start()
         threading.Event().wait(grace_s)
         # Whatever happens below, the stack must be gone in time.
         threading.Timer(LEAVE_WITHIN_S, os._exit, args=(1,)).start()

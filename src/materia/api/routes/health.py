@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from materia.api import schemas
 from materia.api.answers import answer
-from materia.api.documentation import refusals
+from materia.api.documentation import refusals, says
 from materia.api.problems import RETRY_AFTER_S, problem
-from materia.services import health
+from materia.services import cluster_health, health
 from materia.version import __version__
 
 router = APIRouter(tags=["health"])
@@ -39,6 +39,12 @@ def ready() -> Response:
             checks=checks,
         )
     return answer({"status": "ready", "checks": checks})
+
+
+@router.get("/health/cluster", responses=says(schemas.ClusterHealth))
+def cluster() -> Response:
+    """Say how every part of the installation is; 200 also when it is not well: read `status`."""
+    return answer(cluster_health.look())
 
 
 @router.get(

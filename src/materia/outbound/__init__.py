@@ -1,0 +1,1 @@
+"""What leaves for an address that somebody configured, and what keeps it from going elsewhere."""

@@ -1,0 +1,230 @@
+"""How every part of an installation is, and who is told when that changes."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from materia import log, settings
+from materia.errors import MateriaError
+from materia.services import canaries, health, notifications, running, submission
+from materia.services.campaign_life import ROOT
+from materia.services.canaries import Traffic
+from materia.services.running import Outcome
+from materia.services.work import Work
+from materia.store import health as health_rows
+from materia.store import jobs as job_rows
+from materia.store import queues as queue_rows
+from materia.store import schedules as schedule_rows
+from materia.store import workers as worker_rows
+from materia.store.database import database
+from materia.store.jobs import Row
+
+CHECK = "tasks.simple_tasks.check_cluster_health"
+NAME = "cluster"
+HEALTHY, DEGRADED, UNHEALTHY = STATUSES = ("healthy", "degraded", "unhealthy")
+# For the nodes of a cluster to answer.
+NODES_S = 5.0
+# How a head begins to tell of a node that was stopped on purpose.
+SENT_AWAY = "Expected termination"
+# Three due times of the schedule: a check that is older than that does not run any more.
+OVERDUE_S = 900.0
+
+logger = log.logger(__name__)
+
+Part = dict[str, Any]
+
+
+def _part(status: str, *reasons: str, **found: Any) -> Part:
+    return {"status": status, "reasons": list(reasons), **found}
+
+
+def _worst(parts: dict[str, Part]) -> str:
+    return max((str(part["status"]) for part in parts.values()), key=STATUSES.index)
+
+
+def check_cluster_health() -> Outcome:
+    """Look at every part, keep what was found, send new canaries, and tell of a change."""
+    with database().read() as connection:
+        last = health_rows.get(connection, NAME)
+    traffic = _traffic(last)
+    parts = {**_services(), "workers": _workers(traffic), "cluster": _cluster(), "disk": _disk()}
+    report = _report(parts, traffic.now)
+    return Outcome(report, lambda work: _keep(work, last, report, traffic))
+
+
+def look() -> Row:
+    """Return how every part is now; nodes of a cluster are as the last check found them.
+
+    Answers also when the database or the broker does not.
+    """
+    parts: dict[str, Part] = {**_services(), "disk": _disk()}
+    try:
+        with database().read() as connection:
+            last = health_rows.get(connection, NAME)
+        traffic = _traffic(last)
+        unknown = _part(HEALTHY, configured=None, nodes=[])
+        parts["workers"] = _workers(traffic)
+        parts["cluster"] = last["report"]["parts"]["cluster"] if last else unknown
+        parts["check"] = _check(last, traffic.now)
+    except MateriaError as error:
+        parts["workers"] = _part(UNHEALTHY, f"not known: {error.message}")
+        return _report(parts, datetime.now(UTC).timestamp())
+    return _report(parts, traffic.now)
+
+
+def _report(parts: dict[str, Part], now: float) -> Row:
+    reasons = [
+        f"{name}: {reason}"
+        for name, part in parts.items()
+        if part["status"] != HEALTHY
+        for reason in part["reasons"]
+    ]
+    timestamp = datetime.fromtimestamp(now, UTC).isoformat()
+    return {"status": _worst(parts), "timestamp": timestamp, "reasons": reasons, "parts": parts}
+
+
+def _services() -> dict[str, Part]:
+    found = health.checks()
+    return {
+        name: _part(HEALTHY) if fault is None else _part(UNHEALTHY, fault)
+        for name, fault in found.items()
+    }
+
+
+def _traffic(last: Row | None) -> Traffic:
+    db, config, job = database(), settings.current(), running.current()
+    ids: dict[str, str] = last["canaries"] if last else {}
+    with db.read() as connection:
+        rows = [row for id_ in ids.values() if (row := job_rows.get(connection, id_)) is not None]
+        return Traffic(
+            workers=worker_rows.living(db, connection, config.lease_s),
+            # The check itself holds a process that is free again in a moment.
+            running=worker_rows.running(connection, without=job.id if job else None),
+            overdue=queue_rows.overdue(
+                db, connection, config.lease_s, without_step=ROOT, without=list(ids.values())
+            ),
+            canaries=canaries.known(ids, rows),
+            now=float(connection.execute(select(db.now())).scalar_one()),
+        )
+
+
+def _workers(traffic: Traffic) -> Part:
+    queues = {queue: traffic.judge(queue) for queue in traffic.queues()}
+    faults = [f"queue {name}: {q['fault']}" for name, q in queues.items() if q["fault"]]
+    found = {
+        "workers": [
+            {
+                "name": worker["name"],
+                "queues": worker["queues"],
+                "processes": worker["n_processes"],
+                "running": traffic.running.get(worker["boot"], 0),
+            }
+            for worker in traffic.workers
+        ],
+        "queues": queues,
+    }
+    if not traffic.workers:
+        return _part(UNHEALTHY, "no worker is alive", *faults, **found)
+    return _part(DEGRADED if faults else HEALTHY, *faults, **found)
+
+
+def _cluster() -> Part:
+    # Numerics, which the API never loads.
+    from materia import compute
+
+    if not compute.is_clustered():
+        return _part(HEALTHY, configured=False, nodes=[])
+    try:
+        nodes = compute.cluster_nodes(NODES_S)
+    except MateriaError as error:
+        return _part(UNHEALTHY, error.message, configured=True, nodes=[])
+    alive = {node["address"] for node in nodes if node["alive"]}
+    # A head remembers its dead: those that were replaced or sent away are no loss.
+    lost = [
+        f"node {node['address']}: {node['reason'] or 'is gone'}"
+        for node in nodes
+        if node["address"] not in alive and not str(node["reason"]).startswith(SENT_AWAY)
+    ]
+    if not alive:
+        return _part(UNHEALTHY, "no node is alive", *lost, configured=True, nodes=nodes)
+    return _part(DEGRADED if lost else HEALTHY, *lost, configured=True, nodes=nodes)
+
+
+def _disk() -> Part:
+    config = settings.current()
+    folder = config.data_dir.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        usage = shutil.disk_usage(existing)
+    except OSError as error:
+        return _part(UNHEALTHY, f"the data folder cannot be looked at: {error.strerror}")
+    found = {
+        "host": socket.gethostname(),
+        "free_bytes": usage.free,
+        "total_bytes": usage.total,
+    }
+    if usage.free >= config.low_disk_bytes:
+        return _part(HEALTHY, **found)
+    reason = f"{usage.free / 1e9:.2f} GB are free for the data folder"
+    is_full = usage.free < config.low_disk_bytes / 10
+    return _part(UNHEALTHY if is_full else DEGRADED, reason, **found)
+
+
+def _check(last: Row | None, now: float) -> Part:
+    """Tell whether checks are still made, if somebody wants them."""
+    with database().read() as connection:
+        wanted = [
+            row
+            for row in schedule_rows.every(connection)
+            if row["task"] == CHECK and not row["is_paused"]
+        ]
+    checked_at = last["checked_at"] if last else None
+    times = {
+        "checked_at": None if checked_at is None else _written(checked_at),
+        "since": _written(last["since"]) if last else None,
+    }
+    oldest = max([*(row["created_at"] for row in wanted), checked_at or 0.0], default=now)
+    if wanted and now - oldest > OVERDUE_S:
+        reason = f"no check has ended for {(now - oldest) / 60:.0f} minutes"
+        return _part(DEGRADED, reason, **times)
+    return _part(HEALTHY, **times)
+
+
+def _written(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat()
+
+
+def _keep(work: Work, last: Row | None, report: Row, traffic: Traffic) -> None:
+    """Keep a report, unless another check came between: then that one has done all this."""
+    status, before = report["status"], last["status"] if last else HEALTHY
+    version = last["version"] if last else 0
+    has_changed = status != before
+    values = {
+        "status": status,
+        "since": traffic.now if has_changed or last is None else last["since"],
+        "checked_at": traffic.now,
+        "report": report,
+        "canaries": last["canaries"] if last else {},
+    }
+    if not health_rows.put(work.database, work.connection, NAME, version, values):
+        logger.info("check_came_second")
+        return
+    values["canaries"] = canaries.renew(work, traffic)
+    health_rows.amend(work.connection, NAME, {"canaries": values["canaries"]})
+    if has_changed:
+        logger.warning("health_changed", status=status, before=before, reasons=report["reasons"])
+        _tell(work, report, before, f"health:{version + 1}")
+
+
+def _tell(work: Work, report: Row, before: str, key: str) -> None:
+    lines = [f"MatCraft is {report['status']}; it was {before}.", report["timestamp"]]
+    lines += [f"- {reason}" for reason in report["reasons"]]
+    text = "\n".join(lines)[: notifications.LONGEST]
+    new = notifications.of_health(text, key)
+    if new is not None:
+        submission.add(work, [new])
