@@ -28,6 +28,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Constraints": definition.Constraint,
     "Outcome constraints": definition.OutcomeConstraint,
     "Evaluator": definition.EvaluatorChoice,
+    "Warm start": definition.WarmStart,
     "Optimizer": definition.Optimizer,
 }
 SHARED = {"unit", "description"}
@@ -194,12 +195,12 @@ def test_the_whole_definition_has_no_findings() -> None:
 def test_an_example_can_replace_its_section(example: str) -> None:
     whole = yaml.safe_load(EXAMPLES[0].replace("1e-3", "0.001"))
     part = yaml.safe_load(example.replace("1e-3", "0.001"))
-    assert part.keys() <= whole.keys()
+    assert part.keys() <= {*whole, "warm_start"}
     assert check(example)[0] is None  # a section alone is no definition
     assert check({**whole, **part})[1] == []
 
 
 def test_there_is_an_example_of_every_section() -> None:
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 11
     for title in SECTIONS:
         assert "```yaml" in section(title)
