@@ -1,7 +1,8 @@
 """Earlier measurements of a campaign: fixed when it starts, the same whoever reads them later.
 
 The file is copied into the artifact folder under the hash of its content, so that it may be edited
-or moved while the campaign runs.
+or moved while the campaign runs. Evaluators are imported where they are needed: a process that only
+sends messages stays small.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from materia import evaluators, settings
+from materia import settings
 from materia.errors import DataError
-from materia.evaluators.places import Places
 from materia.mdl import Definition
-from materia.report.files import write_whole
 
 Rows = list[dict[str, Any]]
 
@@ -25,6 +24,8 @@ def pin(
     definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
 ) -> Definition:
     """Return the definition with the content of every file that it begins with named."""
+    from materia import evaluators
+
     pinned = evaluators.pin(definition, data_roots=data_roots, base_dir=base_dir)
     choice = pinned.warm_start
     earlier = evaluators.earlier_of(pinned, data_roots=data_roots, base_dir=base_dir)
@@ -39,6 +40,9 @@ def keep(definition: Definition) -> None:
     choice = definition.warm_start
     if choice is None or choice.sha256 is None:
         return
+    from materia.evaluators.places import Places
+    from materia.report.files import write_whole
+
     copy = _copy(choice.sha256)
     if not copy.exists():
         content = Places.of(settings.current().allowed_roots).find(choice.dataset).read_bytes()
@@ -64,6 +68,7 @@ def rows_of(definition: dict[str, Any]) -> Rows:
 @lru_cache(maxsize=8)
 def _rows(definition: str) -> Rows:
     from materia.evaluators import warm_start
+    from materia.evaluators.places import Places
 
     read = Definition.model_validate_json(definition)
     assert read.warm_start is not None
