@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from campaigns_under_test import finished, params_of
-from materia import Campaign, evaluators, settings
+from materia import Campaign, cli, evaluators, settings
+from materia.client import Client
 from materia.mdl import load
-from materia.services import campaign_models, campaigns
+from materia.services import campaign_models, campaigns, jobs
+from serving import ThreadServer
 from workers import Cluster
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tables-and-learning.md").read_text()
+ONE_CALL = PAGE.split("## From a campaign to a model, and back")[1]
+
+
+def block(language: str) -> str:
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", ONE_CALL, re.M | re.S)
+    return str(found)
+
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -22,7 +38,7 @@ def coating(name: str, evaluator: dict[str, Any], **changes: Any) -> dict[str, A
             {"name": "gas", "type": "categorical", "choices": ["Ar", "N2"]},
             {"name": "power", "type": "continuous", "bounds": [50, 200]},
         ],
-        "objectives": [{"name": "hardness", "direction": "maximize"}],
+        "objectives": [{"name": "capacity", "direction": "maximize"}],
         "evaluator": evaluator,
         "optimizer": {"budget": 24, "batch_size": 6, "seed": 2, **changes.pop("optimizer", {})},
         **changes,
@@ -32,7 +48,7 @@ def coating(name: str, evaluator: dict[str, Any], **changes: Any) -> dict[str, A
 FORMULA = {
     "type": "expression",
     "options": {
-        "hardness": "20 - ((power - 120) / 40) ** 2 + a",
+        "capacity": "20 - ((power - 120) / 40) ** 2 + a",
         "a": {"gas": {"Ar": 0, "N2": 3}},
     },
 }
@@ -44,14 +60,24 @@ def test_a_campaign_trains_a_model_that_evaluates_the_next_campaign(
 ) -> None:
     cluster.worker()
     cluster.scheduler()
-    first = campaigns.run(coating("measured", FORMULA))["campaign_id"]
+    first = campaigns.run(coating("li-ion-cathode", FORMULA))["campaign_id"]
     assert finished(cluster, first)["evaluations_completed"] == 24
 
-    started = campaign_models.train(first, "hardness")
+    # As the page says, in Python and in a terminal.
+    with ThreadServer() as server:
+        monkeypatch.setenv("MATERIA_SERVER", server.url)
+        monkeypatch.setattr(Client, "local", lambda: Client(server.url))
+        found: dict[str, Any] = {}
+        exec(block("python"), found)  # noqa: S102 - the page is ours
+        told, trained_there = (
+            CliRunner().invoke(cli.app, shlex.split(line)[1:]) for line in block("sh").splitlines()
+        )
+    assert "learns from 24 measurements" in told.output
+    assert json.loads(trained_there.stdout)["estimator"] == "extra_trees"
+    started, model_id = found["started"], found["model_id"]
     assert (started["n_rows"], started["n_failed"]) == (24, 0)
-    trained = cluster.wait(started["task_id"], timeout_s=120)
-    assert trained["state"] == "SUCCEEDED", trained["error"]
-    model_id = trained["result"]["model_id"]
+    trained = jobs.get(started["task_id"])
+    assert (trained["result"]["estimator"], trained["result"]["total_samples"]) == ("gp", 24)
 
     # The same table is where the second campaign begins.
     options = {"model_id": model_id, "standard_error": True}
@@ -79,11 +105,11 @@ def test_a_campaign_trains_a_model_that_evaluates_the_next_campaign(
     assert params_of(second) == [candidate["params"] for candidate in campaign.candidates]
     assert row["best"] == campaign.best()
     assert row["best"]["params"]["gas"] == "N2"
-    assert row["best"]["outcomes"]["hardness"] == pytest.approx(23, abs=0.5)
+    assert row["best"]["outcomes"]["capacity"] == pytest.approx(23, abs=0.5)
 
     # The definition that was kept names both files by content.
     kept = row["definition"]
-    assert set(kept["evaluator"]["options"]["sha256"]) == {"hardness"}
+    assert set(kept["evaluator"]["options"]["sha256"]) == {"capacity"}
     assert len(kept["warm_start"]["sha256"]) == 64
 
     # A replaced model file ends the next campaign of that definition before it begins.
@@ -91,3 +117,8 @@ def test_a_campaign_trains_a_model_that_evaluates_the_next_campaign(
     model.write_bytes(model.read_bytes() + b" ")
     with pytest.raises(Exception, match="is not the one that was registered"):
         campaigns.run(kept)
+
+
+def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
+    assert f"At least {campaign_models.MIN_ROWS} measurements" in ONE_CALL
+    assert f"up to {campaign_models.FEW_ROWS}, one Gaussian process" in ONE_CALL

@@ -283,7 +283,10 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
     best = engine.best()
     convergence = engine.convergence()
     n_next = engine.next_batch_size()
-    metrics = {"hypervolume": hypervolume, "pareto_size": len(front), "best": best}
+    # Points that were measured earlier may be on the front, but are no candidates of the campaign.
+    asked = {candidate["id"] for candidate in engine.candidates}
+    pareto_size = sum(point["id"] in asked for point in front)
+    metrics = {"hypervolume": hypervolume, "pareto_size": pareto_size, "best": best}
     changed = hypervolume != row["hypervolume"] or best != row["best"]
 
     def effects(work: Work) -> None:

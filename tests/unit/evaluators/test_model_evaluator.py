@@ -11,12 +11,15 @@ import pytest
 
 import trained_models
 from materia import evaluators, settings
-from materia.errors import DefinitionError
+from materia.engine.campaign import Campaign
+from materia.errors import ConflictError, DefinitionError
 from materia.evaluators.base import Evaluation
-from materia.mdl.definition import Definition
+from materia.mdl.definition import Definition, Optimizer
 from materia.mdl.finding import Finding
 from materia.ml.estimators import TABLE
 from materia.ml.model_file import read_card, read_model
+from materia.services.evaluation_pool import Recipe
+from materia.services.local_run import LocalRun
 from materia.store import migrate
 from materia.store import models as model_rows
 from materia.store.database import database
@@ -263,3 +266,26 @@ def test_nothing_is_loaded_before_a_candidate_is_evaluated(folder: Path) -> None
     assert evaluator._models == {}  # type: ignore[attr-defined]
     assert isinstance(evaluator.evaluate(POINT, seed=1), Evaluation)
     assert len(evaluator._models) == 1  # type: ignore[attr-defined]
+
+
+def test_a_run_without_a_server_equals_the_library_and_notices_another_model(
+    tmp_path: Path,
+) -> None:
+    trained_models.train(tmp_path, "hardness")
+    source = definition({"model_path": "hardness.model", "standard_error": True})
+    declared = source.model_copy(
+        update={"optimizer": Optimizer(budget=8, batch_size=3, seed=1)}, deep=True
+    )
+    recipe = Recipe(declared, (tmp_path,))
+    ran = LocalRun(recipe, tmp_path / "out").run().campaign
+    campaign = Campaign.from_definition(declared)
+    evaluator = evaluators.build(declared, data_roots=[tmp_path])
+    while n := campaign.next_batch_size():
+        for candidate in campaign.ask(n):
+            campaign.tell({candidate.id: evaluator.evaluate(candidate.params, seed=0).told})
+    assert ran.candidates == campaign.candidates
+    assert all(len(candidate["outcomes"]["hardness"]) == 2 for candidate in ran.candidates)
+    assert LocalRun(recipe, tmp_path / "out").run().campaign.dump() == ran.dump()
+    trained_models.train(tmp_path, "hardness", seed=1)
+    with pytest.raises(ConflictError, match=r"evaluator\.options\.sha256\.hardness changed"):
+        LocalRun(recipe, tmp_path / "out").run()
