@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from materia import settings
 from materia.api import schemas
 from materia.api.app import create_app
 from materia.engine.campaign import Campaign
@@ -337,3 +338,50 @@ def test_a_refused_request_leaves_its_key_free(client: httpx.Client) -> None:
     wrong = client.post(f"{BASE}/campaigns/run", json={"name": "x"}, headers=key)
     assert wrong.status_code == 422
     assert run(client, **key).status_code == 202
+
+
+def test_a_model_is_trained_on_what_a_campaign_has_measured(client: httpx.Client) -> None:
+    campaign_id = run(client).json()["campaign_id"]
+    path = f"{BASE}/campaigns/{campaign_id}/models"
+    refused = client.post(path, json={"objective": "branin"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "state")
+    add_results(campaign_id, 12)
+    with database().write() as connection:
+        told = {"branin": [7.5, 0.25], "currin": 3.0}
+        new = {"campaign_id": campaign_id, "iteration": 1, "predicted": None, "why": {}}
+        new["params"] = {"x1": 0.25, "x2": 0.75}
+        measured = {**new, "number": 12, "id": "c0013", "state": "told", "outcomes": told}
+        failed = {**new, "number": 13, "id": "c0014", "state": "failed", "outcomes": None}
+        campaign_rows.add_candidates(connection, [measured, failed])
+    body = {"objective": "branin", "model_config": {"estimator": "linear"}}
+    headers = {"Idempotency-Key": "one"}
+    first = client.post(path, json=body, headers=headers)
+    assert first.status_code == 202, first.text
+    answer = TypeAdapter(schemas.Training).validate_python(first.json())
+    assert (answer.n_rows, answer.n_failed) == (13, 1)
+    lines = (settings.current().data_root / answer.dataset_path).read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("id,x1,x2,branin,currin", "c0013,0.25,0.75,7.5,3.0")
+    assert len(lines) == 14
+    assert client.post(path, json=body, headers=headers).json() == first.json()
+    assert client.post(path, json={"objective": "currin"}, headers=headers).status_code == 409
+    job = client.get(f"{BASE}/jobs/{answer.task_id}").json()
+    assert (job["task"], job["queue"]) == ("tasks.ml_tasks.distributed_training", "ml")
+    config = job["kwargs"]["model_config"]
+    assert config["estimator"] == "linear"
+    assert config["target"] == "branin"
+    assert config["exclude"] == ["id", "currin"]
+    for wrong, where in [
+        ({}, "objective"),
+        ({"objective": "curin"}, "objective"),
+        ({"objective": "branin", "model_config": {"target": "x1"}}, "model_config.target"),
+        ({"objective": "branin", "model_config": {"exclude": "x1"}}, "model_config.exclude"),
+        ({"objective": "branin", "config": {}}, "config"),
+    ]:
+        answered = client.post(path, json=wrong)
+        assert answered.status_code == 422, answered.text
+        assert answered.json()["path"] == where
+        assert answered.json()["hint"] or where == "config"
+    candidates = client.get(f"{BASE}/campaigns/{campaign_id}/candidates").json()["items"]
+    assert candidates[12]["outcomes"] == {"branin": 7.5, "currin": 3.0}
+    assert candidates[12]["standard_errors"] == {"branin": 0.25}
+    assert client.post(f"{BASE}/campaigns/none/models", json={}).status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from materia.api.answers import written_time
+from materia.services import outcomes
 
 BASE = "/api/v1"
 
@@ -82,7 +83,13 @@ def campaign(row: Row) -> Row:
 
 def candidate(row: Row) -> Row:
     """Return a candidate."""
-    return {key: row[key] for key in _CANDIDATE}
+    found = {key: row[key] for key in _CANDIDATE}
+    told = row["outcomes"]
+    return {
+        **found,
+        "outcomes": outcomes.values(told),
+        "standard_errors": outcomes.standard_errors(told),
+    }
 
 
 def iteration(row: Row) -> Row:

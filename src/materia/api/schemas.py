@@ -135,6 +135,7 @@ class Candidate(Shape):
     params: dict[str, Any]
     predicted: dict[str, Prediction] | None
     outcomes: dict[str, float | None] | None
+    standard_errors: dict[str, float] = Field(description="of outcomes that have one")
     is_pareto: bool
     why: dict[str, Any]
 
@@ -209,6 +210,14 @@ class Submitted(Shape):
     links: dict[str, str]
 
 
+class Training(Submitted):
+    """Where to look for a model that is being trained on a campaign's data."""
+
+    dataset_path: str = Field(description="the table that was written for it")
+    n_rows: int = Field(description="measurements of the objective in it")
+    n_failed: int = Field(description="failed candidates, which are not in it")
+
+
 class Job(Shape):
     """A job."""
 
@@ -278,6 +287,19 @@ class NewJob(Shape):
     args: list[Any] = Field(default_factory=list)
     queue: Annotated[str, Field(max_length=128)] | None = None
     priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+
+
+class NewModel(Shape):
+    """A model to train on a campaign's data."""
+
+    objective: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="what it predicts; may be left out where there is one"
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        alias="model_config",
+        description="as of ml_tasks.distributed_training; target and types are known",
+    )
 
 
 def _seconds(written: object) -> float | None:

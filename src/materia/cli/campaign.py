@@ -131,6 +131,35 @@ def stop(
 
 
 @app.command()
+def train(
+    campaign: Which,
+    objective: Annotated[
+        str | None, typer.Option(help="what the model predicts; needed where there are several")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(help="model_config of the training: JSON, or a file with it")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="wait and print the result")] = False,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Train a model on what a campaign has measured."""
+    with connect(server, data_dir) as client:
+        found = find(client, campaign)
+        started = client.campaigns.train_model(
+            found["id"], objective=objective, model_config=_config(config)
+        )
+        if wait:
+            print_json(client.jobs.result(started["task_id"]))
+            return
+    if as_json:
+        print_json(started)
+        return
+    typer.echo(f"{started['task_id']} learns from {started['n_rows']} measurements")
+
+
+@app.command()
 def report(
     campaign: Which,
     output: Annotated[
@@ -159,6 +188,21 @@ def find(client: Client, text: str) -> dict[str, Any]:
     if named := client.campaigns.list(name=text, limit=1)["items"]:
         return dict(named[0])
     return the_one("campaign", text, client.campaigns.list(limit=SEARCHED)["items"])
+
+
+def _config(text: str | None) -> dict[str, Any]:
+    """Return a configuration given as JSON, or as the name of a file with it."""
+    import json
+
+    if text is None:
+        return {}
+    try:
+        given = json.loads(text if text.lstrip().startswith("{") else Path(text).read_bytes())
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"--config: {error}") from None
+    if not isinstance(given, dict):
+        raise typer.BadParameter("--config: must be a mapping of names to values")
+    return given
 
 
 def _hypervolume(campaign: dict[str, Any]) -> str:

@@ -65,11 +65,16 @@ def run(
 def _run_here(source: DefinitionFile, output: Path | None, workers: int, *, restart: bool) -> None:
     from rich.console import Console
 
+    from materia import settings
     from materia.cli.run_display import RunDisplay, show_results
     from materia.errors import EvaluationError
     from materia.services import local_run, validation
     from materia.services.evaluation_pool import Recipe
 
+    if source.data_dir is not None:
+        # Models are looked up where the settings say, here and in processes that evaluate.
+        os.environ["MATERIA_DATA_DIR"] = str(source.data_dir.expanduser().resolve())
+        settings.current.cache_clear()
     definition = validation.require(
         source.content, data_roots=source.data_roots, base_dir=source.base_dir
     )

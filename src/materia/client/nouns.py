@@ -85,6 +85,32 @@ class Campaigns(Noun):
         """Stop a campaign and return it."""
         return self._run(sent(Call("POST", self._at(campaign_id, "/stop"))))
 
+    def train_model(
+        self,
+        campaign_id: str,
+        *,
+        objective: str | None = None,
+        model_config: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Train a model on what a campaign has measured; ``jobs.result(task_id)`` names it.
+
+        Args:
+            objective: What it predicts; may be left out where there is one.
+            model_config: As of ``ml_tasks.distributed_training``; target and types are known.
+            idempotency_key: The same key trains one model only; a fresh one if None.
+
+        Returns:
+            ``task_id``, ``dataset_path``, ``n_rows``, ``n_failed`` and links.
+
+        Raises:
+            StateError: The campaign has measured too little.
+        """
+        body = {"objective": objective, "model_config": dict(model_config or {})}
+        headers = {**JSON, **_key(idempotency_key)}
+        path = self._at(campaign_id, "/models")
+        return self._run(sent(Call("POST", path, content=_json(body), headers=headers)))
+
     def candidates(self, campaign_id: str) -> Any:
         """Return all candidates in the order of asking."""
         return self._run(all_items(self._at(campaign_id, "/candidates")))

@@ -73,20 +73,52 @@ class Campaign:
 
     @classmethod
     def from_definition(
-        cls, definition: Definition, pool: Iterable[Mapping[str, Any]] | None = None
+        cls,
+        definition: Definition,
+        pool: Iterable[Mapping[str, Any]] | None = None,
+        earlier: Iterable[Mapping[str, Any]] | None = None,
     ) -> Campaign:
         """Return a new campaign for a validated definition.
 
+        Args:
+            definition: What was declared.
+            pool: As of `Campaign`.
+            earlier: Rows {"params", "outcomes"} to `add` before anything is asked; those of the
+                dataset that `warm_start` names.
+
         Raises:
             InfeasibleError: Nothing satisfies the declaration.
+            StateError: The definition names earlier data, and none were given.
         """
         campaign = cls(definition, pool)
         campaign._reachable.check()
+        if definition.warm_start is not None and earlier is None:
+            raise StateError(
+                f"this campaign begins with the rows of '{definition.warm_start.dataset}', which "
+                "were not given",
+                "pass them: Campaign.from_definition(definition, earlier=rows)",
+            )
+        for row in earlier or ():
+            campaign.add(row["params"], row["outcomes"])
         return campaign
 
     @classmethod
+    def _beside_files(
+        cls,
+        definition: Definition,
+        pool: Iterable[Mapping[str, Any]] | None,
+        earlier: Iterable[Mapping[str, Any]] | None,
+        base_dir: Path,
+    ) -> Campaign:
+        """Return a new campaign; who may read files finds in `base_dir` what was not given."""
+        return cls.from_definition(definition, pool, earlier)
+
+    @classmethod
     def from_dict(
-        cls, definition: Mapping[str, Any], pool: Iterable[Mapping[str, Any]] | None = None
+        cls,
+        definition: Mapping[str, Any],
+        pool: Iterable[Mapping[str, Any]] | None = None,
+        earlier: Iterable[Mapping[str, Any]] | None = None,
     ) -> Campaign:
         """Return a new campaign for a definition given as plain data.
 
@@ -95,17 +127,22 @@ class Campaign:
         """
         from materia.mdl.validation import load
 
-        return cls.from_definition(load(copy.deepcopy(dict(definition))), pool)
+        loaded = load(copy.deepcopy(dict(definition)))
+        return cls._beside_files(loaded, pool, earlier, Path())
 
     @classmethod
     def from_yaml(
-        cls, source: str | Path, pool: Iterable[Mapping[str, Any]] | None = None
+        cls,
+        source: str | Path,
+        pool: Iterable[Mapping[str, Any]] | None = None,
+        earlier: Iterable[Mapping[str, Any]] | None = None,
     ) -> Campaign:
         """Return a new campaign for a YAML file, or for YAML text.
 
         Args:
             source: A path, or text (anything with a line break or a colon followed by a space).
             pool: As of `Campaign`.
+            earlier: As of `from_definition`.
 
         Raises:
             DefinitionError: With every finding.
@@ -114,7 +151,8 @@ class Campaign:
 
         is_text = isinstance(source, str) and ("\n" in source or ": " in source)
         text = str(source) if is_text else Path(source).read_bytes()
-        return cls.from_definition(load(text), pool)
+        base_dir = Path() if is_text else Path(source).parent
+        return cls._beside_files(load(text), pool, earlier, base_dir)
 
     def ask(self, n: int | None = None) -> list[Candidate]:
         """Return the next candidates; one call is one iteration.

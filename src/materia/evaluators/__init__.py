@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -22,6 +22,9 @@ from materia.mdl.definition import Definition, EvaluatorChoice
 from materia.mdl.finding import Finding, as_error
 from materia.mdl.suggest import did_you_mean
 
+if TYPE_CHECKING:
+    from materia.evaluators.warm_start import Earlier
+
 __all__ = [
     "REGISTRY",
     "Evaluation",
@@ -29,6 +32,8 @@ __all__ = [
     "build",
     "check",
     "check_choice",
+    "earlier_of",
+    "pin",
     "pool_of",
     "seed_for",
     "try_out",
@@ -49,6 +54,7 @@ REGISTRY: dict[str, Entry] = {
     "expression": Entry("materia.evaluators.expression", "ExpressionEvaluator"),
     "function": Entry("materia.evaluators.functions", "FunctionEvaluator"),
     "manual": Entry("materia.evaluators.manual", "ManualEvaluator"),
+    "model": Entry("materia.evaluators.model", "ModelEvaluator", extra="ml", package="skops"),
     "table": Entry("materia.evaluators.table", "TableEvaluator"),
 }
 
@@ -84,7 +90,8 @@ def build(
     entry = REGISTRY.get(definition.evaluator.type)
     if entry is not None and _is_missing(entry):
         raise MissingExtraError(str(entry.extra), f"evaluator '{definition.evaluator.type}'")
-    found = check(definition, data_roots=data_roots, base_dir=base_dir)
+    # Earlier data were read when the campaign began; its evaluator has nothing to do with them.
+    found = _findings(definition, Places.of(data_roots, base_dir))
     if entry is None or any(finding.level == "error" for finding in found):
         raise as_error(found)
     kind = _load(entry)
@@ -112,6 +119,35 @@ def try_out(
     return evaluator.trial_findings(points)
 
 
+def earlier_of(
+    definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
+) -> Earlier | None:
+    """Return the measurements that a campaign begins with, None when it begins with none.
+
+    Raises:
+        MateriaError: The file cannot be used; says why.
+    """
+    if definition.warm_start is None:
+        return None
+    from materia.evaluators import warm_start
+
+    return warm_start.read(definition, Places.of(data_roots, base_dir))
+
+
+def pin(
+    definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
+) -> Definition:
+    """Return the definition with the content of its evaluator's files named; as for `build`."""
+    choice = definition.evaluator
+    if choice is None or _load(REGISTRY[choice.type]).pinned is Evaluator.pinned:
+        return definition
+    options = build(definition, data_roots=data_roots, base_dir=base_dir).pinned()
+    if options is None:
+        return definition
+    pinned = choice.model_copy(update={"options": options})
+    return definition.model_copy(update={"evaluator": pinned})
+
+
 def pool_of(
     definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
 ) -> list[dict[str, Any]] | None:
@@ -135,9 +171,21 @@ def pool_of(
 def check(
     definition: Definition, *, data_roots: Sequence[Path], base_dir: Path | None = None
 ) -> list[Finding]:
-    """Return every finding on the chosen evaluator; arguments as for `build`."""
+    """Return every finding on the evaluator and on files that are named; as for `build`."""
     places = Places.of(data_roots, base_dir)
+    return [*_earlier_findings(definition, places), *_findings(definition, places)]
+
+
+def _findings(definition: Definition, places: Places) -> list[Finding]:
     return [*_candidate_findings(definition, places), *_evaluator_findings(definition, places)]
+
+
+def _earlier_findings(definition: Definition, places: Places) -> list[Finding]:
+    if definition.warm_start is None:
+        return []
+    from materia.evaluators import warm_start
+
+    return warm_start.findings(definition, places)
 
 
 def _candidate_findings(definition: Definition, places: Places) -> list[Finding]:

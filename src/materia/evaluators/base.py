@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from materia.errors import EvaluationError
 from materia.evaluators.places import Places
 from materia.mdl.definition import (
     CategoricalParameter,
@@ -32,10 +33,18 @@ class Evaluation:
     Attributes:
         outcomes: Value of each objective, in the user's units.
         metadata: Plain data on how they came about; JSON-able.
+        standard_errors: Of the outcomes that have one, in the same units.
     """
 
     outcomes: dict[str, float]
     metadata: dict[str, Any] = field(default_factory=dict)
+    standard_errors: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def told(self) -> dict[str, float | list[float]]:
+        """Outcomes as a campaign is told them: a value, or [mean, standard error]."""
+        errors = self.standard_errors
+        return {n: [v, errors[n]] if n in errors else v for n, v in self.outcomes.items()}
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,28 @@ class Evaluator(ABC):
         Raises:
             EvaluationError: The candidate gave no usable outcome; others may.
         """
+
+    def evaluate_many(
+        self, batch: Sequence[tuple[Mapping[str, Any], int]]
+    ) -> list[Evaluation | EvaluationError]:
+        """Return the evaluation of each candidate (params, seed), or why there is none.
+
+        To be replaced where many cost little more than one; outcomes must be the same bit for bit.
+        """
+        found: list[Evaluation | EvaluationError] = []
+        for params, seed in batch:
+            try:
+                found.append(self.evaluate(params, seed=seed))
+            except EvaluationError as error:
+                found.append(error)
+        return found
+
+    def pinned(self) -> dict[str, Any] | None:
+        """Return options that name this evaluator's files by content; None when it needs none.
+
+        A campaign keeps them from its start on, so that a file replaced later is noticed.
+        """
+        return None
 
     def trial_findings(self, points: Iterable[Mapping[str, Any]]) -> list[Finding]:
         """Return what trying it shows; called before a campaign starts where `is_tried`.

@@ -178,8 +178,8 @@ def _read(
     objectives: Sequence[str],
     delimiter: str,
 ) -> Table:
-    lines = _records(path, delimiter)
-    columns = _locate(next(lines)[1], headings, path, delimiter)
+    lines = records(path, delimiter)
+    columns = locate(next(lines)[1], headings, path, delimiter)
     declared, space = list(inputs(definition)), SearchSpace(definition)
     constraints = [parse(constraint.expression) for constraint in definition.constraints]
     rows: dict[tuple[Any, ...], tuple[Params, list[dict[str, float]]]] = {}
@@ -187,8 +187,8 @@ def _read(
     left_out: list[str] = []
     for line, cells in lines:
         try:
-            params = {i.name: _choice(i, cells[columns[i.name]], line) for i in declared}
-            outcomes = {name: _number(cells[columns[name]], name, line) for name in objectives}
+            params = {i.name: choice_of(i, cells[columns[i.name]], line) for i in declared}
+            outcomes = {name: number_of(cells[columns[name]], name, line) for name in objectives}
         except DataError as error:
             faults.append(error.message)
             continue
@@ -199,9 +199,9 @@ def _read(
             continue
         rows.setdefault(tuple(params.values()), (params, []))[1].append(outcomes)
     if faults:
-        raise DataError(f"'{path.name}': {_listed(faults)}", "correct or remove these rows")
+        raise DataError(f"'{path.name}': {listed(faults)}", "correct or remove these rows")
     if not rows:
-        why = _listed(left_out) if left_out else "it holds a header and no rows"
+        why = listed(left_out) if left_out else "it holds a header and no rows"
         raise DataError(f"no row of '{path.name}' can be used: {why}")
     return Table(
         rows=[params for params, _ in rows.values()],
@@ -211,12 +211,12 @@ def _read(
     )
 
 
-def _listed(faults: Sequence[str]) -> str:
+def listed(faults: Sequence[str]) -> str:
     more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
     return "; ".join(faults[:MAX_FAULTS]) + more
 
 
-def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of the header and of every row that is not blank."""
     name = path.name
     if path.stat().st_size > MAX_BYTES:
@@ -252,7 +252,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"'{name}' is empty", "it needs a header and at least one row")
 
 
-def _locate(
+def locate(
     header: Sequence[str], headings: Mapping[str, str], path: Path, delimiter: str
 ) -> dict[str, int]:
     titles = [title.strip() for title in header]
@@ -270,9 +270,9 @@ def _locate(
     return {name: titles.index(heading) for name, heading in headings.items()}
 
 
-def _choice(item: Input, cell: str, line: int) -> Any:
+def choice_of(item: Input, cell: str, line: int) -> Any:
     if item.choices is None:
-        value = _number(cell, item.name, line)
+        value = number_of(cell, item.name, line)
         return int(value) if item.is_whole and value.is_integer() else value
     text = cell.strip()
     for choice in item.choices:
@@ -291,7 +291,7 @@ def _is_same_number(text: str, choice: str | float) -> bool:
         return False
 
 
-def _number(cell: str, name: str, line: int) -> float:
+def number_of(cell: str, name: str, line: int) -> float:
     text = cell.strip()
     if not text:
         raise DataError(f"line {line}: the cell of '{name}' is empty")

@@ -125,6 +125,20 @@ class EvaluatorChoice(Declared):
     timeout_s: Annotated[float, Field(strict=True, gt=0, le=30 * 24 * 3600)] | None = None
 
 
+class WarmStart(Declared):
+    """Earlier measurements that a campaign begins with; they cost no budget.
+
+    Attributes:
+        sha256: Of the file; filled in when a campaign starts.
+    """
+
+    dataset: Annotated[str, Field(min_length=1, max_length=4096)]
+    columns: dict[str, str] = Field(default_factory=dict)
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    bad_rows: Literal["reject", "skip"] = "reject"
+    sha256: Annotated[str, Field(min_length=64, max_length=64)] | None = None
+
+
 class ActiveLearning(Declared):
     """The initial design and the rule by which a campaign counts as converged."""
 
@@ -159,4 +173,5 @@ class Definition(Declared):
     )
     evaluator: EvaluatorChoice | None = None
     candidates: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    warm_start: WarmStart | None = None
     optimizer: Optimizer = Field(default_factory=Optimizer)

@@ -25,6 +25,7 @@ from materia.mdl.definition import (
     Objective,
     Optimizer,
     OutcomeConstraint,
+    WarmStart,
 )
 from materia.mdl.finding import Findings
 from materia.mdl.places import Path, Place, written
@@ -44,6 +45,7 @@ _HOME: Mapping[str, Path] = {
     **dict.fromkeys(Optimizer.model_fields, ("optimizer",)),
     **dict.fromkeys(ActiveLearning.model_fields, ("optimizer", "active_learning")),
     **dict.fromkeys(("options", "timeout_s"), ("evaluator",)),
+    **dict.fromkeys(("dataset", "bad_rows"), ("warm_start",)),
 }
 """Keys that people put at the wrong level, and the section where they belong."""
 
@@ -53,6 +55,7 @@ _BARE: Mapping[str, str] = {
     "constraints": "expression",
     "outcome_constraints": "expression",
     "evaluator": "type",
+    "warm_start": "dataset",
 }
 """The key that a bare word stands for where a mapping should be."""
 
@@ -109,6 +112,8 @@ def model_at(path: Path, data: Mapping[str, Any]) -> type[BaseModel] | None:
             return OutcomeConstraint
         case ("evaluator",):
             return EvaluatorChoice
+        case ("warm_start",):
+            return WarmStart
         case ("optimizer",):
             return Optimizer
         case ("optimizer", "active_learning"):

@@ -26,6 +26,8 @@ EXAMPLES: Mapping[str, str] = {
     "outcome_constraints": 'outcome_constraints: [{expression: "strength >= 500"}]',
     "evaluator": "evaluator: {type: ase}",
     "options": "options: {elements: [Cu, Ni]}",
+    "warm_start": "warm_start: {dataset: measured.csv}",
+    "dataset": "dataset: measured.csv",
     "optimizer": "optimizer: {budget: 100, batch_size: 4}",
     "active_learning": "active_learning: {initial_samples: 20}",
 }
@@ -38,6 +40,7 @@ _ENTRIES: Mapping[str, str] = {
     "outcome_constraints": '{expression: "%s"}',
     "parts": "{name: %s}",
     "evaluator": "{type: %s}",
+    "warm_start": "{dataset: %s}",
 }
 """The mapping that was meant where somebody wrote only a word."""
 

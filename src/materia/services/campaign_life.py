@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from materia.events.models import EventType
-from materia.services import submission
+from materia.services import outcomes, submission
 from materia.services.running import Superseded
 from materia.services.submission import NewJob
 from materia.services.work import Work
@@ -106,7 +106,7 @@ def record_evaluation(
             "iteration": candidate["iteration"],
             "state": evaluation["state"],
             "params": candidate["params"],
-            "outcomes": evaluation["outcomes"],
+            "outcomes": outcomes.values(evaluation["outcomes"]),
             "error": evaluation["error"],
         }
         work.campaign_event(campaign_id, EventType.EVALUATION_COMPLETED, data, job_id)
@@ -179,7 +179,10 @@ def stop(work: Work, campaign_id: str, reason: str) -> Row | None:
     if campaign is None or campaign["state"] in FINAL_CAMPAIGN:
         return campaign
     front = campaign_rows.candidates_of(work.connection, campaign_id, pareto_only=True)
-    plain = [{"id": c["id"], "params": c["params"], "outcomes": c["outcomes"]} for c in front]
+    plain = [
+        {"id": c["id"], "params": c["params"], "outcomes": outcomes.values(c["outcomes"])}
+        for c in front
+    ]
     result = summary(campaign, CampaignState.STOPPED, plain)
     finish(work, campaign, CampaignState.STOPPED, values={}, result=result)
     for job in job_rows.waiting_of(work.connection, campaign_id):

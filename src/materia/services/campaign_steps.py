@@ -18,7 +18,7 @@ from materia.errors import EvaluationError, StateError, SurrogateError
 from materia.events.models import EventType
 from materia.mdl import Definition
 from materia.services import campaign_life as life
-from materia.services import running
+from materia.services import earlier, running
 from materia.services.running import Outcome, Superseded
 from materia.services.work import Work
 from materia.store import campaigns as campaign_rows
@@ -28,7 +28,7 @@ from materia.store.jobs import Row
 
 if TYPE_CHECKING:
     from materia.engine.campaign import Campaign
-    from materia.evaluators import Evaluator
+    from materia.evaluators import Evaluation, Evaluator
 
 # Cheap evaluators take that many candidates in one job.
 CHUNK = 25
@@ -56,7 +56,7 @@ def engine_state(campaign: Row, candidates: list[Row]) -> dict[str, Any]:
         "definition": campaign["definition"],
         "pool": campaign["pool"],
         "candidates": [{key: candidate[key] for key in keys} for candidate in candidates],
-        "added": [],
+        "added": earlier.rows_of(campaign["definition"]),
     }
 
 
@@ -213,10 +213,7 @@ def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
         raise StateError(f"campaign {row['name']!r} has no candidate {sorted(missing)[0]!r}")
     evaluator = _evaluator(_text(row["definition"]))
     seed = int(row["definition"]["optimizer"]["seed"])
-    evaluated = []
-    for done, candidate in enumerate(chosen):
-        running.progress(done, len(chosen), candidate["id"])
-        evaluated.append((candidate, _evaluate(evaluator, candidate, seed)))
+    evaluated = list(zip(chosen, _evaluations(evaluator, chosen, seed), strict=True))
     job = running.current()
     job_id = job.id if job else None
 
@@ -240,25 +237,41 @@ def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
     return Outcome(result, effects)
 
 
-def _evaluate(evaluator: Evaluator, candidate: Row, campaign_seed: int) -> Row:
+def _evaluations(evaluator: Evaluator, chosen: list[Row], campaign_seed: int) -> list[Row]:
+    """Evaluate candidates, cheap ones all at once."""
+    size = max(1, len(chosen)) if evaluator.cheap else 1
+    found: list[Row] = []
+    for first in range(0, len(chosen), size):
+        running.progress(first, len(chosen), chosen[first]["id"])
+        found += _evaluate(evaluator, chosen[first : first + size], campaign_seed)
+    return found
+
+
+def _evaluate(evaluator: Evaluator, chosen: list[Row], campaign_seed: int) -> list[Row]:
     from materia import evaluators
 
-    seed = evaluators.seed_for(campaign_seed, candidate["number"])
+    seeds = [evaluators.seed_for(campaign_seed, candidate["number"]) for candidate in chosen]
     started = time.monotonic()
+    found = evaluator.evaluate_many(
+        [(candidate["params"], seed) for candidate, seed in zip(chosen, seeds, strict=True)]
+    )
+    duration_s = (time.monotonic() - started) / len(chosen)
+    return [_row(one, seed, duration_s) for one, seed in zip(found, seeds, strict=True)]
+
+
+def _row(evaluation: Evaluation | EvaluationError, seed: int, duration_s: float) -> Row:
     outcomes = details = error = None
-    try:
-        evaluation = evaluator.evaluate(candidate["params"], seed=seed)
-    except EvaluationError as failure:
-        error = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+    if isinstance(evaluation, EvaluationError):
+        error = {key: getattr(evaluation, key) for key in ("code", "message", "hint")}
     else:
-        outcomes, details = evaluation.outcomes, evaluation.metadata
+        outcomes, details = evaluation.told, evaluation.metadata
     return {
         "state": CandidateState.FAILED if error else CandidateState.TOLD,
         "outcomes": outcomes,
         "details": details,
         "error": error,
         "seed": seed,
-        "duration_s": time.monotonic() - started,
+        "duration_s": duration_s,
     }
 
 
@@ -270,7 +283,10 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
     best = engine.best()
     convergence = engine.convergence()
     n_next = engine.next_batch_size()
-    metrics = {"hypervolume": hypervolume, "pareto_size": len(front), "best": best}
+    # Points that were measured earlier may be on the front, but are no candidates of the campaign.
+    asked = {candidate["id"] for candidate in engine.candidates}
+    pareto_size = sum(point["id"] in asked for point in front)
+    metrics = {"hypervolume": hypervolume, "pareto_size": pareto_size, "best": best}
     changed = hypervolume != row["hypervolume"] or best != row["best"]
 
     def effects(work: Work) -> None:

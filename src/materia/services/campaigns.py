@@ -12,7 +12,7 @@ from materia.mdl import Definition, Finding
 from materia.mdl.finding import as_error
 from materia.mdl.validation import Source
 from materia.services import campaign_life as life
-from materia.services import submission, validation
+from materia.services import earlier, submission, validation
 from materia.services.idempotency import Once
 from materia.services.submission import NewJob
 from materia.services.work import unit_of_work
@@ -66,14 +66,15 @@ def run(
 
     if once is not None and (known := once.known_answer()) is not None:
         return known
-    definition = define(source)
     roots = settings.current().allowed_roots
+    definition = earlier.pin(define(source), data_roots=roots)
     pool = evaluators.pool_of(definition, data_roots=roots)
     if evaluators.build(definition, data_roots=roots).is_manual:
         raise StateError(
             "the results of this campaign are told by people; workers cannot run it",
             "use Campaign.ask and Campaign.tell of the Python library",
         )
+    earlier.keep(definition)
     campaign_id, task_id = str(uuid.uuid4()), str(uuid.uuid4())
     answer = {"campaign_id": campaign_id, "task_id": task_id}
     with unit_of_work() as work:
@@ -110,7 +111,9 @@ def run(
                 campaign_id, EventType.ITERATION_STARTED, {"iteration": 0, "budget": row["budget"]}
             )
         campaign_rows.add_iteration(work.database, work.connection, campaign_id, 0)
-        life.add_step(work, campaign_id, 0, life.PROPOSE, {"iteration": 0})
+        # With earlier data there is a surrogate from the first candidate on.
+        first = life.PROPOSE if definition.warm_start is None else life.TRAIN
+        life.add_step(work, campaign_id, 0, first, {"iteration": 0})
     return answer
 
 

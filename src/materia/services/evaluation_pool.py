@@ -74,8 +74,15 @@ class Recipe:
 
 def evaluate_here(evaluator: Evaluator, requests: Iterable[Request]) -> Iterator[Answer]:
     """Yield answers from this process, for evaluators so cheap that a process would cost more."""
-    for request in requests:
-        yield _answer(evaluator, request)
+    asked = list(requests)
+    started = time.monotonic()
+    found = evaluator.evaluate_many([(request.params, request.seed) for request in asked])
+    share_s = (time.monotonic() - started) / max(1, len(asked))
+    for request, one in zip(asked, found, strict=True):
+        if isinstance(one, EvaluationError):
+            yield Answer(request.id, share_s, failure=one)
+        else:
+            yield Answer(request.id, share_s, evaluation=one)
 
 
 class EvaluationPool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import orjson
 from materia import report
 from materia.engine.campaign import Campaign
 from materia.errors import ConflictError, DataError, StateError
-from materia.evaluators import Evaluator, pool_of, seed_for
+from materia.evaluators import Evaluator, earlier_of, pool_of, seed_for
 from materia.report.files import unwritable, write_whole
+from materia.services import earlier
 from materia.services.evaluation_pool import (
     Answer,
     EvaluationPool,
@@ -120,6 +121,9 @@ class LocalRun:
         Raises:
             MateriaError: As the class says, or the evaluator itself is broken.
         """
+        recipe = self._recipe
+        places: dict[str, Any] = {"data_roots": recipe.data_roots, "base_dir": recipe.base_dir}
+        self._recipe = replace(recipe, definition=earlier.pin(recipe.definition, **places))
         evaluator = self._recipe.build()
         if evaluator.is_manual:
             raise StateError(
@@ -165,7 +169,7 @@ class LocalRun:
     def _enter(self, campaign: Campaign, answer: Answer) -> None:
         kept: dict[str, Any] = {"duration_s": answer.duration_s}
         if answer.evaluation is not None:
-            campaign.tell({answer.id: answer.evaluation.outcomes})
+            campaign.tell({answer.id: answer.evaluation.told})
             kept["metadata"] = answer.evaluation.metadata
         else:
             campaign.tell({answer.id: None})
@@ -187,8 +191,13 @@ class LocalRun:
 
     def _opened(self) -> Campaign:
         recipe = self._recipe
-        pool = pool_of(recipe.definition, data_roots=recipe.data_roots, base_dir=recipe.base_dir)
-        fresh = Campaign.from_definition(recipe.definition, pool=pool)
+        places: dict[str, Any] = {"data_roots": recipe.data_roots, "base_dir": recipe.base_dir}
+        known = earlier_of(recipe.definition, **places)
+        fresh = Campaign.from_definition(
+            recipe.definition,
+            pool_of(recipe.definition, **places),
+            None if known is None else known.rows,
+        )
         path = self._folder / STATE_FILE
         if self._restart and path.exists():
             path.replace(path.with_name("campaign.previous.json"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+import trained_models
 from materia import evaluators
 from materia.engine.campaign import Campaign
 from materia.evaluators import REGISTRY, ase, problems, table
@@ -43,11 +45,22 @@ def options_model(name: str) -> type[BaseModel]:
     return model
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the models that the example of `model` names."""
+    folder = tmp_path_factory.mktemp("models")
+    for target in ("hardness", "stress"):
+        trained_models.train(folder, target)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a working folder with the files that examples name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gels.csv").write_text(block("table", "csv"), encoding="utf-8")
+    for target in ("hardness", "stress"):
+        shutil.copy(models / f"{target}.model", tmp_path)
     (tmp_path / "sol-gel.yaml").write_text(block("manual", "yaml"), encoding="utf-8")
     return tmp_path
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from materia.evaluators import REGISTRY
+from materia.evaluators import REGISTRY, warm_start
 from materia.mdl import check, definition, expression, finding, parameter_rules, plain, rules
 from materia.mdl import yaml as reading
 from materia.mdl.arithmetic import FUNCTIONS
@@ -28,6 +28,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Constraints": definition.Constraint,
     "Outcome constraints": definition.OutcomeConstraint,
     "Evaluator": definition.EvaluatorChoice,
+    "Warm start": definition.WarmStart,
     "Optimizer": definition.Optimizer,
 }
 SHARED = {"unit", "description"}
@@ -80,6 +81,8 @@ def limits(schema: dict[str, Any]) -> list[str]:
         least, most = (f"{n:g}" if isinstance(n, float) else str(n) for n in (low, high))
         if low is None:
             return [f"at most {most}{unit}"]
+        if low == high:
+            return [f"{least}{unit}" if low > 1 else f"{least}{unit.removesuffix('s')}"]
         return [f"at least {least}{unit}" if high is None else f"{least} to {most}{unit}"]
 
     written = span(schema.get("minLength"), schema.get("maxLength"), " characters")
@@ -172,6 +175,8 @@ def test_a_limit_of_the_page_is_the_limit_of_the_code(label: str, limit: int) ->
 
 
 def test_limits_in_prose_are_those_of_the_code() -> None:
+    assert f"At most {warm_start.MAX_ROWS} rows" in section("Warm start")
+    assert f"(from {warm_start.MANY_ROWS} on" in section("Warm start")
     assert f"together are at most\n{rules.MAX_NAMES}." in PAGE
     assert rules.MAX_OBJECTIVES == 2 and "One or two for now" in section("Objectives")
     assert f"at most {expression.MAX_EXPONENT})" in section("Constraints")
@@ -194,12 +199,12 @@ def test_the_whole_definition_has_no_findings() -> None:
 def test_an_example_can_replace_its_section(example: str) -> None:
     whole = yaml.safe_load(EXAMPLES[0].replace("1e-3", "0.001"))
     part = yaml.safe_load(example.replace("1e-3", "0.001"))
-    assert part.keys() <= whole.keys()
+    assert part.keys() <= {*whole, "warm_start"}
     assert check(example)[0] is None  # a section alone is no definition
     assert check({**whole, **part})[1] == []
 
 
 def test_there_is_an_example_of_every_section() -> None:
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 11
     for title in SECTIONS:
         assert "```yaml" in section(title)

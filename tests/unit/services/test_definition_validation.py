@@ -43,7 +43,7 @@ def test_every_example_is_valid_and_its_evaluator_evaluates(path: Path) -> None:
     evaluator = evaluators.build(definition, data_roots=[path.parent], base_dir=path.parent)
     from materia import Campaign
 
-    campaign = Campaign.from_definition(definition, pool=evaluator.pool())
+    campaign = Campaign.from_yaml(path)
     (candidate,) = campaign.ask(1)
     outcomes = evaluator.evaluate(candidate.params, seed=1).outcomes
     assert set(outcomes) == {objective.name for objective in definition.objectives}

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from materia.api import resources, schemas
 from materia.api.answers import answer
-from materia.api.bodies import Definition
-from materia.api.documentation import says, takes_definition
+from materia.api.bodies import Definition, Raw, read
+from materia.api.documentation import says, takes, takes_definition
 from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
 from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
 from materia.events.models import campaign_topic
-from materia.services import campaign_views, campaigns, events
+from materia.services import campaign_models, campaign_views, campaigns, events
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 
@@ -78,6 +78,22 @@ def get(campaign_id: Id) -> Response:
 def stop(campaign_id: Id) -> Response:
     """Stop a campaign: nothing new starts, results on their way are kept. Twice is fine."""
     return answer(resources.campaign(campaigns.stop(campaign_id)))
+
+
+@router.post(
+    "/{campaign_id}/models",
+    status_code=202,
+    responses=says(schemas.Training, 404, 409, 413, 415, status=202),
+    openapi_extra=takes(schemas.NewModel),
+)
+def train_model(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Response:
+    """Train a model on what a campaign has measured; the job's result names the model."""
+    new = read(schemas.NewModel, body, request)
+    started = campaign_models.train(
+        campaign_id, new.objective, new.config, requested_by=CALLER, once=once
+    )
+    links = resources.job_links(started["task_id"])
+    return answer({**started, "links": links}, 202, headers={"Location": links["self"]})
 
 
 @router.get("/{campaign_id}/candidates", responses=says(schemas.Page[schemas.Candidate], 404))
