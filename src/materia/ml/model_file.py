@@ -1,6 +1,7 @@
 """A stored model: one file with a card of plain data and the members of an ensemble.
 
-The file is a ZIP archive without compression: `model.json` and `members/<i>.skops`. The card holds
+The file is a ZIP archive without compression: `model.json` and `members/<i>.skops` (`.txt` for
+LightGBM). The card holds
 the format's version, schema, scores, versions of libraries and the SHA-256 of each member. Nothing
 in it is ever unpickled; a file of another kind, a changed hash and a foreign type are refused.
 """
@@ -92,7 +93,8 @@ def write_model(
     Raises:
         DataError: The folder cannot be written; an older file is untouched.
     """
-    members = {f"members/{i}.skops": content for i, content in enumerate(trained.members)}
+    ending = "txt" if trained.card.get("estimator") == "lightgbm" else "skops"
+    members = {f"members/{i}.{ending}": content for i, content in enumerate(trained.members)}
     card = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -100,7 +102,7 @@ def write_model(
         "metadata": dict(metadata or {}),
         "versions": {
             "materia": __version__,
-            **{name: version(name) for name in ("scikit-learn", "skops", "numpy")},
+            **{name: version(name) for name in _libraries(trained.card)},
         },
         "members": [
             {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
@@ -160,6 +162,14 @@ def read_model(path: Path, sha256: str | None = None) -> Model:
     model = Model(card, schema, estimator, tuple(members))
     _check_fit(model, path)
     return model
+
+
+def _libraries(card: Mapping[str, Any]) -> list[str]:
+    also = {
+        "lightgbm": card.get("estimator") == "lightgbm",
+        "scikit-learn-intelex": card.get("backend") == "intelex",
+    }
+    return ["scikit-learn", "skops", "numpy", *(name for name, is_used in also.items() if is_used)]
 
 
 def _card(archive: ZipFile, path: Path) -> dict[str, Any]:

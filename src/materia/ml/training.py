@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materia.errors import DataError
-from materia.ml import estimators, formats, metrics, splitting
+from materia.ml import estimators, forests, formats, metrics, splitting
 from materia.ml.config import ModelConfig, parse_config
 from materia.ml.dataset import Dataset, load_dataset
 from materia.ml.ensemble import Answer, combine
+from materia.ml.forests import Backend
 from materia.ml.splitting import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -41,12 +42,16 @@ class TrainingPlan:
     Attributes:
         held_out: Rows that no partition learns from.
         partitions: Rows of each partition.
+        backend: What grows forests, where it can; the same for all partitions.
+        threads: How many may learn one partition; changes nothing in the result.
     """
 
     config: ModelConfig
     dataset: Dataset
     held_out: IntArray
     partitions: tuple[IntArray, ...]
+    backend: Backend = "sklearn"
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,13 @@ def plan(config: ModelConfig, dataset: Dataset) -> TrainingPlan:
     task = dataset.schema.task
     metrics.check(config.training.metric, task, "model_config.metric")
     estimators.check(config.training.estimator, task, config.params, "model_config")
+    forests.check(
+        config.training.backend, config.training.estimator, config.params, task, "model_config"
+    )
+    backend = forests.choose(config.training.backend, dataset.X)
     kept, held_out = splitting.hold_out(dataset, config.training)
     parts = splitting.partitions(dataset, config.training, kept)
-    return TrainingPlan(config, dataset, held_out, tuple(parts))
+    return TrainingPlan(config, dataset, held_out, tuple(parts), backend)
 
 
 def items(plan: TrainingPlan) -> list[int]:
@@ -124,7 +133,14 @@ def train_partition(index: int, plan: TrainingPlan) -> PartitionOutcome:
     rows, schema = plan.partitions[index], plan.dataset.schema
     seed = splitting.item_seed(training.seed, index)
     model = estimators.fit(
-        training.estimator, plan.config.params, seed, dataset.X[rows], dataset.y[rows], schema
+        training.estimator,
+        plan.config.params,
+        seed,
+        dataset.X[rows],
+        dataset.y[rows],
+        schema,
+        backend=plan.backend,
+        threads=plan.threads,
     )
     X, y = dataset.X[plan.held_out], dataset.y[plan.held_out]
     answer = estimators.answer(model, training.estimator, X, schema)
@@ -172,6 +188,9 @@ def assemble(
         "total_samples": len(plan.dataset.y),
         "n_held_out": len(plan.held_out),
         "num_partitions": len(plan.partitions),
+        "backend": estimators.backend_of(
+            training.estimator, plan.config.params, schema.task, plan.backend
+        ),
         "feature_importances": {schema.names[j]: float(importances[j]) for j in order},
         "remarks": list(plan.dataset.remarks),
     }
@@ -181,6 +200,7 @@ def assemble(
     card = {
         "name": training.name,
         "estimator": training.estimator,
+        "backend": common["backend"],
         "config": plan.config.to_data(),
         "schema": schema.to_data(),
         "training": {**common, "results": results},
