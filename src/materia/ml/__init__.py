@@ -10,6 +10,7 @@ proposals.py                        trials that the engine proposes from scores 
 model_file.py, formats.py           a stored model, read without running anything it holds
 trees.py                            trees of a file checked before they are walked
 conversion.py                       forests trained elsewhere
+exchange.py                         forests as ONNX, exact and quick for few rows
 prediction.py                       batch files to files of predictions
 
 Functions that do one item (`train_partition`, `score_item`, `predict_batch`) are importable by

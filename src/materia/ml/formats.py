@@ -20,6 +20,9 @@ from materia.ml.estimators import TABLE
 from materia.ml.gaussian import GaussianModel
 from materia.ml.schema import Task
 
+BYTES_PER_NODE = 72
+"""Of a tree in a skops file."""
+
 # Beside the types that skops knows to be harmless: what scalers, forests and boosted trees are made
 # of, which hold numbers only.
 _TRUSTED = frozenset(

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.errors import DataError
-from materia.ml import estimators, forests, formats, metrics, splitting
+from materia.errors import DataError, MissingExtraError
+from materia.ml import estimators, exchange, forests, formats, metrics, splitting
 from materia.ml.config import ModelConfig, parse_config
 from materia.ml.dataset import Dataset, load_dataset
 from materia.ml.ensemble import Answer, combine
@@ -85,11 +85,13 @@ class TrainedModel:
         result: What the caller is told, as plain data.
         card: What a model file says of itself, as plain data.
         members: Fitted estimators as bytes.
+        onnx: The ensemble as an ONNX file, where it has been converted.
     """
 
     result: dict[str, Any]
     card: dict[str, Any]
     members: tuple[bytes, ...]
+    onnx: bytes | None = None
 
 
 def plan_training(model_config: Any, dataset_path: Path) -> TrainingPlan:
@@ -197,15 +199,35 @@ def assemble(
     results = [_result(plan, i, outcomes.get(i), failures.get(i)) for i in items(plan)]
     status = "success" if len(done) == len(plan.partitions) else "partial"
     result = {"status": status, "estimator": training.estimator, "task": schema.task, **common}
+    members = tuple(outcome.model for outcome in done)
+    onnx, note = _onnx(plan, members)
     card = {
         "name": training.name,
         "estimator": training.estimator,
+        "onnx": note,
         "backend": common["backend"],
         "config": plan.config.to_data(),
         "schema": schema.to_data(),
         "training": {**common, "results": results},
     }
-    return TrainedModel({**result, "results": results}, card, tuple(o.model for o in done))
+    return TrainedModel({**result, "results": results}, card, members, onnx)
+
+
+def _onnx(plan: TrainingPlan, members: tuple[bytes, ...]) -> tuple[bytes | None, dict[str, Any]]:
+    """Return the ensemble as ONNX, and how that went for the card."""
+    training, schema = plan.config.training, plan.dataset.schema
+    X = plan.dataset.X[plan.held_out[: exchange.ROWS_COMPARED]]
+    try:
+        # Bytes of a node in a skops file; a larger forest is not built again for nothing.
+        if sum(map(len, members)) > 2 * formats.BYTES_PER_NODE * exchange.MAX_NODES:
+            raise exchange.Unconverted(f"it has more than {exchange.MAX_NODES} nodes")
+        built = [formats.from_bytes(m, training.estimator, schema.task) for m in members]
+        content = exchange.convert(built, training.estimator, schema)
+        runner = exchange.Runner(content, schema, len(built))
+        exchange.compare(runner, built, training.estimator, X)
+    except (exchange.Unconverted, MissingExtraError) as error:
+        return None, {"is_converted": False, "reason": str(error)}
+    return content, {"is_converted": True, "rows_compared": len(X)}
 
 
 def _result(
