@@ -70,7 +70,8 @@ def _map(
         index = missing[place]
         if isinstance(outcome, Done):
             outcomes[index] = outcome.value
-            partial.keep(first + index, *pack(outcome.value))
+            if n_known > 1:  # a single one may be large, and nothing follows it
+                partial.keep(first + index, *pack(outcome.value))
         else:
             failures[index] = f"{outcome.error_type}: {outcome.message}"
             if keeps_failures:
