@@ -15,26 +15,29 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "scipy", "celery", "kombu", "redis", "sqlalchemy", "fastapi")
 
 
-def write(name: str, data: dict[str, Any]) -> Path:
+def write(name: str, data: dict[str, Any], packages: tuple[str, ...] = ()) -> Path:
     """Write ``results/<name>.json`` and return its path.
 
     Args:
         name: Name of the benchmark; an earlier result of the same name is replaced.
         data: The figures; JSON.
+        packages: Whose versions matter beside those of the platform.
     """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"benchmark": name, **circumstances(), **data}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({"benchmark": name, **circumstances(packages), **data}, indent=2) + "\n"
+    )
     return path
 
 
-def circumstances() -> dict[str, Any]:
+def circumstances(packages: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return what a figure depends on beside the code that it measures."""
     return {
         "commit": _commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {package: version(package) for package in (*PACKAGES, *packages)},
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system()},
     }
 

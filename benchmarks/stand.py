@@ -21,7 +21,15 @@ from servers import (  # noqa: E402
     wait_until,
 )
 
-__all__ = ["PostgresServer", "RedisServer", "environment", "scheduler", "wait_until", "worker"]
+__all__ = [
+    "PostgresServer",
+    "RedisServer",
+    "die_with_tests",
+    "environment",
+    "scheduler",
+    "wait_until",
+    "worker",
+]
 
 
 def environment(folder: Path, redis: RedisServer, database_url: str | None) -> dict[str, str]:

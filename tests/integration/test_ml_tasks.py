@@ -26,7 +26,8 @@ only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def root(cluster: Cluster) -> Path:
-    """The data root, with a real data set of 442 rows in it."""
+    """The data root, with a real data set of 442 rows in it; jobs start one interpreter each."""
+    cluster.environment["MATERIA_PROCESSES_PER_JOB"] = "1"
     found = load_diabetes()
     root = settings.current().data_root
     with (root / "diabetes.csv").open("w", newline="") as file:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from materia.errors import DefinitionError
 from materia.mdl.suggest import did_you_mean
+from materia.ml.forests import Wish
 from materia.ml.schema import ColumnKind, Task
 
 DEFAULT_PARTITIONS = 4
@@ -38,6 +39,9 @@ class TrainingConfig(BaseModel):
     test_size: float = Field(0.2, ge=0.01, le=0.9, description="share of rows held out")
     seed: int = Field(0, ge=0, lt=2**32, description="decides every random choice")
     metric: str | None = Field(None, description="what the score is; else r2 or accuracy")
+    backend: Wish = Field(
+        "auto", description="what grows random forests; auto is intelex where it can"
+    )
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def parse_config(data: Any, path: str = "model_config") -> ModelConfig:
     Raises:
         DefinitionError: Keys are unknown or values impossible; names all of them.
     """
-    from materia.ml import estimators, metrics
+    from materia.ml import estimators, forests, metrics
 
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
         raise DefinitionError(f"'{path}' must be a mapping of names to values", path=path)
@@ -76,6 +80,7 @@ def parse_config(data: Any, path: str = "model_config") -> ModelConfig:
     training = _training(own, path)
     metrics.check(training.metric, training.task, f"{path}.metric")
     estimators.check(training.estimator, training.task, params, path, own=TrainingConfig)
+    forests.check(training.backend, training.estimator, params, training.task, path)
     return ModelConfig(training, params)
 
 

@@ -17,8 +17,11 @@ from pydantic import BaseModel
 from materia.engine.threads import single_threaded
 from materia.errors import DataError, DefinitionError, MateriaError
 from materia.mdl.suggest import did_you_mean
+from materia.ml import boosting, forests
+from materia.ml.boosting import BoostedTrees
 from materia.ml.config import unknown_key
 from materia.ml.ensemble import Answer
+from materia.ml.forests import Backend
 from materia.ml.gaussian import GaussianModel
 from materia.ml.schema import Schema, Task
 
@@ -100,8 +103,14 @@ TABLE: Mapping[str, Kind | None] = {
         is_linear=True,
     ),
     "gp": None,
+    "lightgbm": None,
 }
-"""None is the engine's own Gaussian process, which has no parameters."""
+"""None is a model of our own, see `OWN`."""
+
+OWN: Mapping[str, type[GaussianModel] | type[BoostedTrees]] = {
+    "gp": GaussianModel,
+    "lightgbm": BoostedTrees,
+}
 
 FORESTS = ("random_forest", "extra_trees")
 _TASKS: tuple[Task, ...] = ("regression", "classification")
@@ -125,6 +134,8 @@ def check(
             did_you_mean(name, TABLE),
             path=f"{path}.estimator",
         )
+    if name == "lightgbm":
+        boosting.check_installed()
     tasks = tasks_of(name)
     if task is not None and task not in tasks:
         raise DefinitionError(
@@ -139,14 +150,14 @@ def check(
 
 def tasks_of(name: str) -> tuple[Task, ...]:
     """Return what an estimator can learn."""
-    return _TASKS if TABLE[name] is not None else ("regression",)
+    return _TASKS if name not in OWN else OWN[name].TASKS
 
 
 def _fault(
     name: str, task: Task, params: Params, path: str, own: type[BaseModel] | None
 ) -> DefinitionError | None:
     kind = TABLE[name]
-    allowed = kind.allowed(task) if kind is not None else []
+    allowed = kind.allowed(task) if kind is not None else [*OWN[name].PARAMS]
     for key in params:
         if key in _OURS:
             fix = "use 'seed'" if key == "random_state" else "leave it out"
@@ -156,7 +167,7 @@ def _fault(
         if key not in allowed:
             return unknown_key(key, [*allowed, *(own.model_fields if own else ())], path)
     if kind is None:
-        return None
+        return _own_fault(name, params, path)
     for key, alias in kind.aliases.items():
         if key in params and alias in params:
             return DefinitionError(f"{path}: '{key}' and '{alias}' are the same", path=path)
@@ -183,8 +194,28 @@ def _value_fault(kind: Kind, task: Task, params: Params, path: str) -> Definitio
     return None
 
 
+def _own_fault(name: str, params: Params, path: str) -> DefinitionError | None:
+    for key, value in params.items():
+        said = OWN[name].PARAMS[key].fault(value)
+        if said is not None:
+            return DefinitionError(
+                f"{path}.{key}: {repr(value)[:80]} is not allowed", said, path=f"{path}.{key}"
+            )
+    return None
+
+
 @single_threaded
-def fit(name: str, params: Params, seed: int, X: FloatArray, y: FloatArray, schema: Schema) -> Any:
+def fit(
+    name: str,
+    params: Params,
+    seed: int,
+    X: FloatArray,
+    y: FloatArray,
+    schema: Schema,
+    *,
+    backend: Backend = "sklearn",
+    threads: int = 1,
+) -> Any:
     """Return a fitted estimator.
 
     Args:
@@ -194,6 +225,8 @@ def fit(name: str, params: Params, seed: int, X: FloatArray, y: FloatArray, sche
         X: Encoded features, (n, d).
         y: Target, (n,).
         schema: Of the features.
+        backend: What grows forests, where it can; see `forests.choose`.
+        threads: How many may learn together; changes nothing in the result.
 
     Raises:
         DataError: It cannot learn from these rows; says why.
@@ -201,12 +234,20 @@ def fit(name: str, params: Params, seed: int, X: FloatArray, y: FloatArray, sche
     kind = TABLE[name]
     try:
         if kind is None:
-            return GaussianModel.fit(X, y, schema.categorical)
+            return OWN[name].learn(X, y, schema, params, seed, threads)
         estimator = kind.build(schema.task, params, seed)
         if kind.is_linear:
             estimator = _linear(estimator)
             X = indicators(X, schema)
-        estimator.fit(X, y if schema.task == "regression" else y.astype(np.int64))
+        target = y if schema.task == "regression" else y.astype(np.int64)
+        if backend_of(name, params, schema.task, backend) == "intelex":
+            return forests.grow(estimator, params, seed, X, target, threads)
+        if name in FORESTS:
+            estimator.set_params(n_jobs=threads)
+        estimator.fit(X, target)
+        if name in FORESTS:
+            # Sums over trees in threads would come in any order.
+            estimator.set_params(n_jobs=None)
     except MateriaError:
         raise
     except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -214,11 +255,19 @@ def fit(name: str, params: Params, seed: int, X: FloatArray, y: FloatArray, sche
     return estimator
 
 
+def backend_of(name: str, params: Params, task: Task, backend: Backend) -> str:
+    """Return the library that does the work when a plan says `backend` for forests."""
+    if name in OWN:
+        return "lightgbm" if name == "lightgbm" else "materia"
+    is_faster = backend == "intelex" and forests.takes(name, params, task) is None
+    return "intelex" if is_faster else "sklearn"
+
+
 @single_threaded
 def answer(model: Any, name: str, X: FloatArray, schema: Schema) -> Answer:
     """Return what a fitted estimator says of rows X, (n, d)."""
-    if isinstance(model, GaussianModel):
-        return Answer(*model.predict(X))
+    if isinstance(model, GaussianModel | BoostedTrees):
+        return model.answer(X)
     kind = TABLE[name]
     prepare: Callable[[FloatArray], FloatArray] = (
         (lambda part: indicators(part, schema)) if kind and kind.is_linear else np.asarray

@@ -1,7 +1,8 @@
 """Fitted estimators as bytes and back, without pickle.
 
-The bytes are a skops file: arrays and names of types. A type that is not on the list below, or
-not of the estimator that was asked for, is refused before anything of the file is built.
+The bytes are a skops file: arrays and names of types; or, of LightGBM, its own text. A type that is
+not on the list below, or not of the estimator that was asked for, is refused before anything of the
+file is built.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import skops.io
 
 from materia.errors import DataError
+from materia.ml.boosting import BoostedTrees
 from materia.ml.estimators import TABLE
 from materia.ml.gaussian import GaussianModel
 from materia.ml.schema import Task
+
+BYTES_PER_NODE = 72
+"""Of a tree in a skops file."""
 
 # Beside the types that skops knows to be harmless: what scalers, forests and boosted trees are made
 # of, which hold numbers only.
@@ -37,11 +42,13 @@ _TRUSTED = frozenset(
 
 
 def to_bytes(model: Any) -> bytes:
-    """Return a fitted estimator as the bytes of a skops file.
+    """Return a fitted estimator as bytes.
 
     Raises:
         DataError: It holds what has no such form, or a type that `from_bytes` would refuse.
     """
+    if isinstance(model, BoostedTrees):
+        return model.to_bytes()
     plain = model.to_data() if isinstance(model, GaussianModel) else model
     try:
         content = bytes(skops.io.dumps(plain))
@@ -57,7 +64,10 @@ def from_bytes(content: bytes, estimator: str, task: Task) -> Any:
 
     Raises:
         DataError: The content is damaged, of another kind, or holds a type that is not trusted.
+        MissingExtraError: Its library is not installed.
     """
+    if estimator == "lightgbm":
+        return BoostedTrees.from_bytes(content, task)
     try:
         _check_packing(content)
         model = skops.io.loads(content, trusted=_foreign_types(content))

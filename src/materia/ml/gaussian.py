@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters, fit
 from materia.engine.threads import single_threaded
 from materia.errors import DataError
+from materia.ml.ensemble import Answer
+from materia.ml.schema import Schema, Task
+from materia.ml.values import Allowed
 
 FloatArray = NDArray[np.float64]
 
@@ -28,6 +31,9 @@ class GaussianModel:
         noise: Variance of an observation, in standardised units.
         categorical: Columns of X that are codes.
     """
+
+    TASKS: ClassVar[tuple[Task, ...]] = ("regression",)
+    PARAMS: ClassVar[Mapping[str, Allowed]] = {}
 
     @single_threaded
     def __init__(
@@ -47,6 +53,23 @@ class GaussianModel:
             Hyperparameters(lengthscales, noise),
             categorical,
         )
+
+    @classmethod
+    def learn(
+        cls,
+        X: FloatArray,
+        y: FloatArray,
+        schema: Schema,
+        params: Mapping[str, Any],
+        seed: int,
+        threads: int,
+    ) -> GaussianModel:
+        """Return the model of encoded rows; nothing in it is random or left to be set."""
+        return cls.fit(X, y, schema.categorical)
+
+    def answer(self, X: FloatArray) -> Answer:
+        """Return what the model says of rows X, (n, d)."""
+        return Answer(*self.predict(X))
 
     @classmethod
     @single_threaded

@@ -10,16 +10,17 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from materia.errors import DefinitionError
+from materia.ml.ranges import Range
 
 Trial: TypeAlias = dict[str, Any]
-Strategy: TypeAlias = Literal["grid", "random"]
+Strategy: TypeAlias = Literal["grid", "random", "materia"]
 
+STRATEGIES = get_args(Strategy)
 MAX_TRIALS = 10_000
 MAX_KEYS = 100
-_RANGE = {"min", "max", "log"}
 
 
 def expand(
@@ -34,8 +35,9 @@ def expand(
 
     Args:
         param_grid: A list of trials; or for each name a list of values, of which every combination
-            is a trial. With strategy `random` a name may also have a range {min, max, log}.
-        strategy: `random` draws `n_iter` different combinations.
+            is a trial. With strategy `random` a name may also have a range, see `ranges.Range`.
+        strategy: `grid`, or `random`, which draws `n_iter` different combinations. (Trials of
+            `materia` are not known before their turn; see `space`.)
         n_iter: Number of draws; all combinations where there are fewer.
         seed: Of the draws.
         limit: Trials at most; more are refused before any is made.
@@ -43,10 +45,9 @@ def expand(
     Raises:
         DefinitionError: The grid is empty, too large or malformed; says where.
     """
-    if strategy not in ("grid", "random"):
-        raise _error("strategy", f"{strategy!r} is no strategy", "allowed: grid, random")
-    if strategy == "random" and (type(n_iter) is not int or not 1 <= n_iter <= limit):
-        raise _error("n_iter", f"must be a whole number from 1 to {limit}")
+    check_strategy(strategy)
+    if strategy == "random":
+        check_count(n_iter, limit)
     if isinstance(param_grid, Mapping):
         _check_keys(param_grid, "param_grid")
         if strategy == "random":
@@ -55,6 +56,38 @@ def expand(
     if isinstance(param_grid, Sequence) and not isinstance(param_grid, str | bytes):
         return _listed(param_grid, strategy, n_iter, seed, limit)
     raise _error("param_grid", "must be a list of mappings, or a mapping of names to lists")
+
+
+def space(param_grid: Any) -> dict[str, Sequence[Any] | Range]:
+    """Return the values or the range of each name, for trials that are chosen one by one.
+
+    Raises:
+        DefinitionError: It is no mapping of names to lists and ranges; says where.
+    """
+    if not isinstance(param_grid, Mapping):
+        raise _error(
+            "param_grid", "must be a mapping of names to lists or ranges for strategy 'materia'"
+        )
+    _check_keys(param_grid, "param_grid")
+    return {
+        key: Range.of(value, f"param_grid.{key}")
+        if isinstance(value, Mapping)
+        else _values(value, f"param_grid.{key}")
+        for key, value in param_grid.items()
+    }
+
+
+def check_strategy(strategy: Any) -> None:
+    """Raise a DefinitionError unless there is such a strategy."""
+    if strategy not in STRATEGIES:
+        allowed = f"allowed: {', '.join(STRATEGIES)}"
+        raise _error("strategy", f"{strategy!r} is no strategy", allowed)
+
+
+def check_count(n_iter: Any, limit: int) -> None:
+    """Raise a DefinitionError unless so many trials may be tried."""
+    if type(n_iter) is not int or not 1 <= n_iter <= limit:
+        raise _error("n_iter", f"must be a whole number from 1 to {limit}")
 
 
 def n_combinations(param_grid: Mapping[str, Sequence[Any]]) -> int:
@@ -86,14 +119,9 @@ def _combination(grid: Mapping[str, Sequence[Any]], place: int) -> Trial:
 
 def _draws(param_grid: Mapping[str, Any], n_iter: int, seed: int) -> list[Trial]:
     chance = random.Random(seed)
-    ranges = {key: value for key, value in param_grid.items() if isinstance(value, Mapping)}
-    for key, value in ranges.items():
-        _check_range(value, f"param_grid.{key}")
-    grid = {
-        key: _values(values, f"param_grid.{key}")
-        for key, values in param_grid.items()
-        if key not in ranges
-    }
+    found = space(param_grid)
+    ranges = {key: value for key, value in found.items() if isinstance(value, Range)}
+    grid = {key: value for key, value in found.items() if not isinstance(value, Range)}
     count = n_combinations(grid)
     if ranges:
         places = [chance.randrange(count) for _ in range(n_iter)]
@@ -102,7 +130,7 @@ def _draws(param_grid: Mapping[str, Any], n_iter: int, seed: int) -> list[Trial]
     drawn = []
     for place in places:
         trial = _combination(grid, place)
-        trial |= {key: _draw(value, chance) for key, value in ranges.items()}
+        trial |= {key: value.draw(chance) for key, value in ranges.items()}
         drawn.append({key: trial[key] for key in param_grid})
     return drawn
 
@@ -115,35 +143,6 @@ def _distinct(chance: random.Random, count: int, n: int) -> list[int]:
     while len(places) < n:
         places[chance.randrange(count)] = None
     return list(places)
-
-
-def _draw(found: Mapping[str, Any], chance: random.Random) -> float | int:
-    low, high = found["min"], found["max"]
-    if found.get("log"):
-        value = math.exp(chance.uniform(math.log(low), math.log(high)))
-        value = min(max(value, low), high)
-    elif isinstance(low, int) and isinstance(high, int):
-        return chance.randint(low, high)
-    else:
-        value = chance.uniform(low, high)
-    return round(value) if isinstance(low, int) and isinstance(high, int) else value
-
-
-def _check_range(found: Mapping[str, Any], path: str) -> None:
-    if not {"min", "max"} <= set(found) <= _RANGE:
-        raise _error(path, "must be a list of values or a range", "for example {min: 1, max: 9}")
-    low, high = found["min"], found["max"]
-    for value in (low, high):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
-            raise _error(path, "min and max must be finite numbers")
-    if not low < high:
-        raise _error(path, f"min {low} is not below max {high}")
-    if found.get("log") not in (None, True, False) or (found.get("log") and low <= 0):
-        raise _error(path, "log must be true or false, and needs a min above 0")
 
 
 def _listed(

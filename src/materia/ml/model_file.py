@@ -1,6 +1,8 @@
 """A stored model: one file with a card of plain data and the members of an ensemble.
 
-The file is a ZIP archive without compression: `model.json` and `members/<i>.skops`. The card holds
+The file is a ZIP archive without compression: `model.json` and `members/<i>.skops` (`.txt` for
+LightGBM), and `model.onnx` where the ensemble has such a form (see `exchange`), for other programs:
+it is never read here. The card holds
 the format's version, schema, scores, versions of libraries and the SHA-256 of each member. Nothing
 in it is ever unpickled; a file of another kind, a changed hash and a foreign type are refused.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,8 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.errors import DataError, NotFoundError
-from materia.ml import estimators, formats
+from materia.errors import DataError, MissingExtraError, NotFoundError
+from materia.ml import estimators, exchange, formats
 from materia.ml.config import MAX_PARTITIONS
 from materia.ml.ensemble import Answer, combine
 from materia.ml.estimators import TABLE
@@ -34,7 +36,7 @@ FORMAT = "materia-model"
 FORMAT_VERSION = 1
 SUFFIX = ".model"
 MAX_CARD_BYTES = 64 * 2**20
-_CARD = "model.json"
+_CARD, _ONNX = "model.json", "model.onnx"
 _PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle")
 # Protocol 2 and later, then what joblib compresses by: zlib, gzip, bzip2, xz and lz4.
 _PICKLE_STARTS = tuple(
@@ -66,15 +68,30 @@ class Model:
     Attributes:
         card: What the file says of itself.
         members: Fitted estimators.
+        runner: What answers to a few rows, if it is wanted.
     """
 
     card: dict[str, Any]
     schema: Schema
     estimator: str
     members: tuple[Any, ...]
+    runner: exchange.Runner | None = None
+
+    def quick(self) -> Model:
+        """Return the model made ready for many calls of few rows each; its answers are the same.
+
+        It is worth it from about ten calls on, and changes nothing where it is not possible.
+        """
+        try:
+            content = exchange.convert(self.members, self.estimator, self.schema)
+        except (exchange.Unconverted, MissingExtraError):
+            return self
+        return replace(self, runner=exchange.Runner(content, self.schema, len(self.members)))
 
     def answer(self, X: NDArray[np.float64]) -> Answer:
         """Return the common answer for encoded rows X, (n, d)."""
+        if self.runner is not None and 0 < len(X) <= exchange.FEW_ROWS:
+            return combine(self.runner.answers(X))
         answers = [estimators.answer(m, self.estimator, X, self.schema) for m in self.members]
         return combine(answers)
 
@@ -92,7 +109,9 @@ def write_model(
     Raises:
         DataError: The folder cannot be written; an older file is untouched.
     """
-    members = {f"members/{i}.skops": content for i, content in enumerate(trained.members)}
+    ending = "txt" if trained.card.get("estimator") == "lightgbm" else "skops"
+    members = {f"members/{i}.{ending}": content for i, content in enumerate(trained.members)}
+    contents = members if trained.onnx is None else {**members, _ONNX: trained.onnx}
     card = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -100,7 +119,7 @@ def write_model(
         "metadata": dict(metadata or {}),
         "versions": {
             "materia": __version__,
-            **{name: version(name) for name in ("scikit-learn", "skops", "numpy")},
+            **{name: version(name) for name in _libraries(trained.card)},
         },
         "members": [
             {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
@@ -112,7 +131,7 @@ def write_model(
         with ZipFile(temporary, "w", ZIP_STORED) as archive:
             # A fixed time: the same training gives the same card.
             archive.writestr(ZipInfo(_CARD), text)
-            for name, content in members.items():
+            for name, content in contents.items():
                 archive.writestr(ZipInfo(name), content)
         digest, size = _digest(temporary), temporary.stat().st_size
     return StoredModel(path, digest, size)
@@ -162,9 +181,17 @@ def read_model(path: Path, sha256: str | None = None) -> Model:
     return model
 
 
+def _libraries(card: Mapping[str, Any]) -> list[str]:
+    also = {
+        "lightgbm": card.get("estimator") == "lightgbm",
+        "scikit-learn-intelex": card.get("backend") == "intelex",
+    }
+    return ["scikit-learn", "skops", "numpy", *(name for name, is_used in also.items() if is_used)]
+
+
 def _card(archive: ZipFile, path: Path) -> dict[str, Any]:
     names = archive.namelist()
-    if _CARD not in names or len(names) > MAX_PARTITIONS + 1:
+    if _CARD not in names or len(names) > MAX_PARTITIONS + 2:
         raise _not_ours(path)
     if any(entry.compress_type != ZIP_STORED for entry in archive.infolist()):
         raise _not_ours(path)

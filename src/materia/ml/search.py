@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from materia.errors import DataError, DefinitionError
-from materia.ml import estimators, metrics, splitting
+from materia.ml import estimators, forests, grid, metrics, splitting
 from materia.ml.config import ModelConfig, TrainingConfig, parse_config
 from materia.ml.dataset import Dataset, load_dataset
+from materia.ml.forests import Backend
 from materia.ml.grid import Strategy, Trial, expand
+from materia.ml.proposals import MAX_PROPOSED, Proposals
+from materia.ml.ranges import Range
 from materia.ml.splitting import IntArray
 
 MAX_FOLDS = 100
@@ -37,12 +40,16 @@ class SearchPlan:
         config: What all trials have in common.
         trials: In the order of the grid.
         folds: Rows to learn from and rows to score on, for each fold.
+        backend: What grows forests, where it can.
+        threads: How many may learn one item; changes nothing in the result.
     """
 
     config: ModelConfig
     dataset: Dataset
     trials: tuple[Trial, ...]
     folds: tuple[tuple[IntArray, IntArray], ...]
+    backend: Backend = "sklearn"
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,12 +81,13 @@ def plan_search(
     """Return what is to be done, all of it checked.
 
     Args:
-        param_grid: As in `grid.expand`; a trial may also name its `estimator`.
+        param_grid: As in `grid.expand` or, for strategy `materia`, as in `grid.space`; a trial
+            may also name its `estimator`.
         dataset_path: As in `reading.dataset_files`.
         model_config: What all trials have in common; `seed` decides folds, draws and forests.
         cv: Number of folds.
-        strategy: As in `grid.expand`.
-        n_iter: As in `grid.expand`.
+        strategy: As in `grid.expand`; the plan of `materia` has no trials yet, see `propose`.
+        n_iter: As in `grid.expand`, and how many trials `materia` proposes.
 
     Raises:
         DefinitionError: A name or a value is wrong, or there are too many trials.
@@ -89,20 +97,37 @@ def plan_search(
     if type(cv) is not int or not 2 <= cv <= MAX_FOLDS:
         raise DefinitionError(f"cv: must be a whole number from 2 to {MAX_FOLDS}", path="cv")
     config = parse_config({} if model_config is None else model_config)
-    trials = expand(param_grid, strategy=strategy, n_iter=n_iter, seed=config.training.seed)
-    _check(config, trials, config.training.task)
+    grid.check_strategy(strategy)
+    if strategy == "materia":
+        grid.check_count(n_iter, MAX_PROPOSED)
+        trials, probes = [], _probes(grid.space(param_grid))
+    else:
+        trials = expand(param_grid, strategy=strategy, n_iter=n_iter, seed=config.training.seed)
+        probes = trials
+    _check(config, probes, config.training.task)
     dataset = load_dataset(dataset_path, config.training)
     task = dataset.schema.task
     metrics.check(config.training.metric, task, "model_config.metric")
-    _check(config, trials, task)
+    _check(config, probes, task)
+    backend = forests.choose(config.training.backend, dataset.X)
     folds = splitting.folds(dataset, cv, config.training.seed)
-    return SearchPlan(config, dataset, tuple(trials), tuple(folds))
+    return SearchPlan(config, dataset, tuple(trials), tuple(folds), backend)
 
 
-def items(plan: SearchPlan) -> list[SearchItem]:
-    """Return what `score_item` is to be called with."""
+def propose(param_grid: Any, plan: SearchPlan, n_iter: int = 20) -> Proposals:
+    """Return where the trials of strategy `materia` come from."""
+    return Proposals(grid.space(param_grid), n_iter, plan.config.training.seed)
+
+
+def extended(plan: SearchPlan, trials: Iterable[Trial]) -> SearchPlan:
+    """Return the plan with further trials."""
+    return replace(plan, trials=(*plan.trials, *trials))
+
+
+def items(plan: SearchPlan, first: int = 0) -> list[SearchItem]:
+    """Return what `score_item` is to be called with for the trials from `first` on."""
     groups: dict[str, list[int]] = {}
-    for i, trial in enumerate(plan.trials):
+    for i, trial in enumerate(plan.trials[first:], start=first):
         groups.setdefault(_group(plan.config, trial, i), []).append(i)
     return [
         SearchItem(tuple(trials), fold)
@@ -132,7 +157,14 @@ def score_item(item: SearchItem, plan: SearchPlan) -> list[FoldScore]:
     if is_shared:
         params = {**params, _TREES: max(sizes)}
     model = estimators.fit(
-        name, params, training.seed, dataset.X[learnt], dataset.y[learnt], schema
+        name,
+        params,
+        training.seed,
+        dataset.X[learnt],
+        dataset.y[learnt],
+        schema,
+        backend=plan.backend,
+        threads=plan.threads,
     )
     X = dataset.X[held]
     if is_shared:
@@ -159,13 +191,7 @@ def rank(
     Raises:
         DataError: All trials failed.
     """
-    table = np.full((len(plan.trials), len(plan.folds)), np.nan)
-    for found in scores:
-        table[found.trial, found.fold] = found.score
-    reasons = {i: reason for item, reason in failures.items() for i in item.trials}
-    results = [
-        _result(trial, table[i].tolist(), reasons.get(i)) for i, trial in enumerate(plan.trials)
-    ]
+    results = outcomes(plan, scores, failures)
     done = [result for result in results if result["score"] is not None]
     if not done:
         raise DataError(f"all {len(results)} trials failed; the first: {results[0]['error']}")
@@ -184,12 +210,31 @@ def rank(
     }
 
 
-def _result(trial: Trial, scores: list[float], reason: str | None) -> dict[str, Any]:
+def outcomes(
+    plan: SearchPlan, scores: Iterable[FoldScore], failures: Mapping[SearchItem, str]
+) -> list[dict[str, Any]]:
+    """Return what became of each trial, in their order; arguments as of `rank`."""
+    table = np.full((len(plan.trials), len(plan.folds)), np.nan)
+    for found in scores:
+        table[found.trial, found.fold] = found.score
+    reasons = {i: reason for item, reason in failures.items() for i in item.trials}
+    return [
+        _result(plan, trial, table[i].tolist(), reasons.get(i))
+        for i, trial in enumerate(plan.trials)
+    ]
+
+
+def _result(
+    plan: SearchPlan, trial: Trial, scores: list[float], reason: str | None
+) -> dict[str, Any]:
+    name, params = _settings(plan.config, trial)
+    backend = estimators.backend_of(name, params, plan.dataset.schema.task, plan.backend)
+    common = {"params": dict(trial), "backend": backend}
     if not all(map(math.isfinite, scores)):
         reason = reason or "a fold has no finite score"
-        return {"params": dict(trial), "score": None, "status": "failed", "error": reason}
+        return {**common, "score": None, "status": "failed", "error": reason}
     return {
-        "params": dict(trial),
+        **common,
         "score": float(np.mean(scores)),
         "status": "success",
         "std": float(np.std(scores)),
@@ -201,6 +246,18 @@ def _settings(config: ModelConfig, trial: Trial) -> tuple[str, dict[str, Any]]:
     """Return a trial's estimator and all of its parameters."""
     params = {**config.params, **trial}
     return params.pop("estimator", config.training.estimator), params
+
+
+def _probes(space: Mapping[str, Any]) -> list[Trial]:
+    """Return trials that together have every value of a list and both ends of every range."""
+    names = space.get("estimator", ())
+    found: list[Trial] = []
+    for estimator in [{"estimator": name} for name in names] or [{}]:
+        for key, values in space.items():
+            ends = (values.low, values.high) if isinstance(values, Range) else values
+            found += [{**estimator, key: value} for value in ends if key != "estimator"]
+        found += [] if len(space) > 1 else [estimator]
+    return found
 
 
 def _check(config: ModelConfig, trials: list[Trial], task: Any) -> None:
@@ -217,6 +274,8 @@ def _check(config: ModelConfig, trials: list[Trial], task: Any) -> None:
                 path=f"{path}.{misplaced[0]}",
             )
         name, params = _settings(config, trial)
+        if task is not None:
+            forests.check(config.training.backend, name, params, task, path)
         for key, value in params.items():
             # A grid repeats the same few values; each is looked at once.
             mark = json.dumps([name, key, value], default=repr)
@@ -231,6 +290,7 @@ def _group(config: ModelConfig, trial: Trial, index: int) -> str:
     name, params = _settings(config, trial)
     trees = params.pop(_TREES, None)
     # Out-of-bag scores and samples in batches of trees would need the whole forest.
+    # Prefixes of a forest are the same whichever library has grown it.
     if name not in estimators.FORESTS or trees is None or params.get("oob_score"):
         return str(index)
     return json.dumps([name, params], sort_keys=True, default=repr)

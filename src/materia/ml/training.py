@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.errors import DataError
-from materia.ml import estimators, formats, metrics, splitting
+from materia.errors import DataError, MissingExtraError
+from materia.ml import estimators, exchange, forests, formats, metrics, splitting
 from materia.ml.config import ModelConfig, parse_config
 from materia.ml.dataset import Dataset, load_dataset
 from materia.ml.ensemble import Answer, combine
+from materia.ml.forests import Backend
 from materia.ml.splitting import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -41,12 +42,16 @@ class TrainingPlan:
     Attributes:
         held_out: Rows that no partition learns from.
         partitions: Rows of each partition.
+        backend: What grows forests, where it can; the same for all partitions.
+        threads: How many may learn one partition; changes nothing in the result.
     """
 
     config: ModelConfig
     dataset: Dataset
     held_out: IntArray
     partitions: tuple[IntArray, ...]
+    backend: Backend = "sklearn"
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,13 @@ class TrainedModel:
         result: What the caller is told, as plain data.
         card: What a model file says of itself, as plain data.
         members: Fitted estimators as bytes.
+        onnx: The ensemble as an ONNX file, where it has been converted.
     """
 
     result: dict[str, Any]
     card: dict[str, Any]
     members: tuple[bytes, ...]
+    onnx: bytes | None = None
 
 
 def plan_training(model_config: Any, dataset_path: Path) -> TrainingPlan:
@@ -104,9 +111,13 @@ def plan(config: ModelConfig, dataset: Dataset) -> TrainingPlan:
     task = dataset.schema.task
     metrics.check(config.training.metric, task, "model_config.metric")
     estimators.check(config.training.estimator, task, config.params, "model_config")
+    forests.check(
+        config.training.backend, config.training.estimator, config.params, task, "model_config"
+    )
+    backend = forests.choose(config.training.backend, dataset.X)
     kept, held_out = splitting.hold_out(dataset, config.training)
     parts = splitting.partitions(dataset, config.training, kept)
-    return TrainingPlan(config, dataset, held_out, tuple(parts))
+    return TrainingPlan(config, dataset, held_out, tuple(parts), backend)
 
 
 def items(plan: TrainingPlan) -> list[int]:
@@ -124,7 +135,14 @@ def train_partition(index: int, plan: TrainingPlan) -> PartitionOutcome:
     rows, schema = plan.partitions[index], plan.dataset.schema
     seed = splitting.item_seed(training.seed, index)
     model = estimators.fit(
-        training.estimator, plan.config.params, seed, dataset.X[rows], dataset.y[rows], schema
+        training.estimator,
+        plan.config.params,
+        seed,
+        dataset.X[rows],
+        dataset.y[rows],
+        schema,
+        backend=plan.backend,
+        threads=plan.threads,
     )
     X, y = dataset.X[plan.held_out], dataset.y[plan.held_out]
     answer = estimators.answer(model, training.estimator, X, schema)
@@ -172,20 +190,44 @@ def assemble(
         "total_samples": len(plan.dataset.y),
         "n_held_out": len(plan.held_out),
         "num_partitions": len(plan.partitions),
+        "backend": estimators.backend_of(
+            training.estimator, plan.config.params, schema.task, plan.backend
+        ),
         "feature_importances": {schema.names[j]: float(importances[j]) for j in order},
         "remarks": list(plan.dataset.remarks),
     }
     results = [_result(plan, i, outcomes.get(i), failures.get(i)) for i in items(plan)]
     status = "success" if len(done) == len(plan.partitions) else "partial"
     result = {"status": status, "estimator": training.estimator, "task": schema.task, **common}
+    members = tuple(outcome.model for outcome in done)
+    onnx, note = _onnx(plan, members)
     card = {
         "name": training.name,
         "estimator": training.estimator,
+        "onnx": note,
+        "backend": common["backend"],
         "config": plan.config.to_data(),
         "schema": schema.to_data(),
         "training": {**common, "results": results},
     }
-    return TrainedModel({**result, "results": results}, card, tuple(o.model for o in done))
+    return TrainedModel({**result, "results": results}, card, members, onnx)
+
+
+def _onnx(plan: TrainingPlan, members: tuple[bytes, ...]) -> tuple[bytes | None, dict[str, Any]]:
+    """Return the ensemble as ONNX, and how that went for the card."""
+    training, schema = plan.config.training, plan.dataset.schema
+    X = plan.dataset.X[plan.held_out[: exchange.ROWS_COMPARED]]
+    try:
+        # Bytes of a node in a skops file; a larger forest is not built again for nothing.
+        if sum(map(len, members)) > 2 * formats.BYTES_PER_NODE * exchange.MAX_NODES:
+            raise exchange.Unconverted(f"it has more than {exchange.MAX_NODES} nodes")
+        built = [formats.from_bytes(m, training.estimator, schema.task) for m in members]
+        content = exchange.convert(built, training.estimator, schema)
+        runner = exchange.Runner(content, schema, len(built))
+        exchange.compare(runner, built, training.estimator, X)
+    except (exchange.Unconverted, MissingExtraError) as error:
+        return None, {"is_converted": False, "reason": str(error)}
+    return content, {"is_converted": True, "rows_compared": len(X)}
 
 
 def _result(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from materia.errors import DataError
+from materia.ml.boosting import BoostedTrees
 
 
 def check_trees(model: Any, n_features: int) -> None:
@@ -17,6 +18,9 @@ def check_trees(model: Any, n_features: int) -> None:
         model: A forest or boosted trees; of others nothing is checked.
         n_features: Of the rows that it will see.
     """
+    if isinstance(model, BoostedTrees) and model.n_features != n_features:
+        # Its own check has been made when its text was read.
+        raise DataError(f"the model is one of {model.n_features} features, not {n_features}")
     for left, right, feature, is_leaf in _trees(model):
         n, places = len(left), np.arange(len(left))
         inner = ~is_leaf

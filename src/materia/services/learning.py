@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from materia.services.running import Outcome
 from materia.services.work import Work
 from materia.store import models as model_rows
 from materia.store.database import database
+from materia.version import __version__
 
 ATTEMPTS = 2
 SUFFIX = ".model"
+FAILED = "failed"
 
 Kept = tuple[Any, dict[str, Any]]
 
@@ -38,29 +41,41 @@ def _map(
     pack: Callable[[Any], Kept],
     unpack: Callable[[Kept], Any],
     message: str,
+    first: int = 0,
+    total: int = 0,
+    keeps_failures: bool = False,
 ) -> tuple[dict[int, Any], dict[int, str], int]:
     """Compute all items but those that an earlier attempt finished.
+
+    Args:
+        first: Items of earlier calls of the same job, whose places come before these.
+        total: How many there will be at most, where later calls follow.
+        keeps_failures: Whether an item that failed counts as finished.
 
     Returns:
         Outcomes of those that succeeded and reasons of those that failed, by index, and how many
         were finished before.
     """
-    outcomes = {
-        index: unpack(kept) for index, kept in partial.finished().items() if index < len(items)
-    }
-    missing = [index for index in range(len(items)) if index not in outcomes]
-    failures: dict[int, str] = {}
+    found = {place - first: kept for place, kept in partial.finished(first).items()}
+    found = {index: kept for index, kept in found.items() if index < len(items)}
+    failures = {index: kept[0][FAILED] for index, kept in found.items() if FAILED in kept[0]}
+    outcomes = {index: unpack(kept) for index, kept in found.items() if index not in failures}
+    missing = [index for index in range(len(items)) if index not in outcomes | failures]
+    n_known = max(total, first + len(items))
 
     def progress(done: float, total: float | None, _: str) -> None:
-        running.progress(len(items) - len(missing) + done, len(items), message)
+        running.progress(first + len(items) - len(missing) + done, n_known, message)
 
     def took(place: int, outcome: Done[Any] | Failed) -> None:
         index = missing[place]
         if isinstance(outcome, Done):
             outcomes[index] = outcome.value
-            partial.keep(index, *pack(outcome.value))
+            if n_known > 1:  # a single one may be large, and nothing follows it
+                partial.keep(first + index, *pack(outcome.value))
         else:
             failures[index] = f"{outcome.error_type}: {outcome.message}"
+            if keeps_failures:
+                partial.keep(first + index, {FAILED: failures[index]})
 
     if missing:
         backend()(
@@ -102,11 +117,12 @@ def distributed_training(model_config: Any, dataset_path: str) -> Outcome:
     path = dataset(dataset_path)
     plan = training.plan_training(model_config, path)
     job_id = _job_id()
-    partial = Partial.of(job_id, model_config, *reading.dataset_files(path))
+    partial = Partial.of(job_id, model_config, plan.backend, *reading.dataset_files(path))
+    items = training.items(plan)
     outcomes, failures, n_resumed = _map(
         training.train_partition,
-        training.items(plan),
-        plan,
+        items,
+        replace(plan, threads=_threads(items)),
         partial,
         pack=_pack_partition,
         unpack=_unpack_partition,
@@ -167,33 +183,95 @@ def _unpack_partition(kept: Kept) -> Any:
 
 
 def hyperparameter_search(
-    param_grid: Any, dataset_path: str, model_config: Any = None, **options: Any
+    param_grid: Any,
+    dataset_path: str,
+    model_config: Any = None,
+    cv: int = 3,
+    strategy: str = "grid",
+    n_iter: int = 20,
 ) -> Outcome:
     """Compare hyper-parameters by cross-validation on shared folds.
 
     Args:
-        options: cv, strategy, n_iter; see `materia.ml.search.plan_search`.
+        cv, strategy, n_iter: See `materia.ml.search.plan_search`.
     """
     from materia.ml import reading, search
 
     path = dataset(dataset_path)
-    plan = search.plan_search(param_grid, path, model_config=model_config, **options)
-    inputs = [param_grid, model_config, options, *reading.dataset_files(path)]
-    partial = Partial.of(_job_id(), *inputs)
-    items = search.items(plan)
+    plan = search.plan_search(
+        param_grid,
+        path,
+        model_config=model_config,
+        cv=cv,
+        strategy=strategy,  # type: ignore[arg-type]
+        n_iter=n_iter,
+    )
+    # The release counts, because trials of `materia` are proposed anew by the next attempt.
+    inputs = [param_grid, model_config, cv, strategy, n_iter, plan.backend, __version__]
+    partial = Partial.of(_job_id(), *inputs, *reading.dataset_files(path))
+    if strategy == "materia":
+        proposals = search.propose(param_grid, plan, n_iter)
+        plan, scores, failures, n_resumed = _score_proposals(plan, proposals, partial, n_iter)
+    else:
+        scores, failures, n_resumed, _ = _score(plan, search.items(plan), partial)
+    result = search.rank(plan, scores, failures)
+    partial.forget()
+    return Outcome({**result, "strategy": strategy, "items_resumed": n_resumed})
+
+
+def _score_proposals(
+    plan: Any, proposals: Any, partial: Partial, n_iter: int
+) -> tuple[Any, list[Any], dict[Any, str], int]:
+    """Score trials as they are proposed: each batch follows from the scores of those before.
+
+    An attempt after a crash proposes the same trials again and finds those scored before. A
+    failure stays one, else a lucky second try would change what is proposed next.
+    """
+    from materia.ml import search
+
+    scores: list[Any] = []
+    failures: dict[Any, str] = {}
+    n_resumed = n_items = 0
+    while trials := proposals.ask():
+        first = len(plan.trials)
+        plan = search.extended(plan, trials)
+        found, failed, n_found, n = _score(
+            plan,
+            search.items(plan, first),
+            partial,
+            first=n_items,
+            total=n_iter * len(plan.folds),
+            keeps_failures=True,
+        )
+        scores, failures = scores + found, failures | failed
+        n_resumed, n_items = n_resumed + n_found, n_items + n
+        proposals.tell([row["score"] for row in search.outcomes(plan, scores, failures)[first:]])
+    return plan, scores, failures, n_resumed
+
+
+def _score(
+    plan: Any, items: Sequence[Any], partial: Partial, **places: Any
+) -> tuple[list[Any], dict[Any, str], int, int]:
+    """Return scores, why items failed, how many were scored by an earlier attempt, and of all."""
+    from materia.ml import search
+
     outcomes, failures, n_resumed = _map(
         search.score_item,
         items,
-        plan,
+        replace(plan, threads=_threads(items)),
         partial,
         pack=lambda scores: ([[s.trial, s.fold, s.score] for s in scores], {}),
         unpack=lambda kept: [search.FoldScore(*score) for score in kept[0]],
         message="folds scored",
+        **places,
     )
     scores = [score for found in outcomes.values() for score in found]
-    result = search.rank(plan, scores, {items[i]: reason for i, reason in failures.items()})
-    partial.forget()
-    return Outcome({**result, "items_resumed": n_resumed})
+    return scores, {items[i]: reason for i, reason in failures.items()}, n_resumed, len(items)
+
+
+def _threads(items: Sequence[Any]) -> int:
+    """Return how many threads an item may use where there are fewer items than processes."""
+    return max(1, settings.current().processes_per_job // max(1, len(items)))
 
 
 def batch_predictions(

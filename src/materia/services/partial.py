@@ -69,10 +69,12 @@ class Partial:
         temporary.write_bytes(buffer.getvalue())
         temporary.replace(self.folder / f"{index}.npz")
 
-    def finished(self) -> dict[int, tuple[Any, dict[str, NDArray[Any]]]]:
-        """Return the items that an earlier attempt finished, by index."""
+    def finished(self, first: int = 0) -> dict[int, tuple[Any, dict[str, NDArray[Any]]]]:
+        """Return the items from index `first` on that an earlier attempt finished, by index."""
         found = {}
         for path in sorted(self.folder.glob("*.npz")):
+            if int(path.stem) < first:
+                continue
             item = self._read(path)
             if item is not None:
                 found[int(path.stem)] = item

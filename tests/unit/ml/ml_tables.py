@@ -41,6 +41,21 @@ def alloys(folder: Path, n: int = 240) -> Path:
     return path
 
 
+def friedman(n: int = 3000) -> tuple[np.ndarray, np.ndarray]:
+    """Return n rows of six numbers and a target with curves, an interaction and noise."""
+    rng = np.random.default_rng(1)
+    X = rng.uniform(size=(n, 6))
+    curved = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2
+    return X, curved + 10 * X[:, 3] + 5 * X[:, 4] + rng.normal(size=n)
+
+
+def friedman_table(folder: Path, n: int = 3000) -> Path:
+    X, y = friedman(n)
+    path = folder / "friedman.csv"
+    pl.DataFrame({**{f"x{j}": X[:, j] for j in range(X.shape[1])}, "y": y}).write_csv(path)
+    return path
+
+
 def train_all(plan: TrainingPlan, order: list[int] | None = None) -> dict[int, PartitionOutcome]:
     return {i: training.train_partition(i, plan) for i in order or training.items(plan)}
 

@@ -60,14 +60,16 @@ def test_draws_are_different_points_of_any_grid_and_follow_from_the_seed() -> No
 
 def test_draws_from_ranges_stay_inside_and_keep_their_type() -> None:
     ranges = {
-        "max_depth": {"min": 2, "max": 9},
+        "max_depth": {"low": 2, "high": 9},
         "alpha": {"min": 1e-4, "max": 1e2, "log": True},
+        "share": {"low": 0, "high": 1, "type": "float"},
         "kind": ["a", "b"],
     }
     drawn = expand(ranges, strategy="random", n_iter=200)
     assert {trial["max_depth"] for trial in drawn} == set(range(2, 10))
     assert all(1e-4 <= trial["alpha"] <= 1e2 for trial in drawn)
     assert 40 < sum(trial["alpha"] < 0.1 for trial in drawn) < 160
+    assert len({trial["share"] for trial in drawn}) == 200
     assert list(drawn[0]) == list(ranges)
 
 
@@ -94,7 +96,12 @@ def test_draws_from_ranges_stay_inside_and_keep_their_type() -> None:
         ({"a": {"min": 2, "max": 1}}, {"strategy": "random"}, "not below"),
         ({"a": {"min": 0, "max": 1, "log": True}}, {"strategy": "random"}, "above 0"),
         ({"a": {"min": 0, "max": 1e400}}, {"strategy": "random"}, "finite"),
-        ({"a": {"low": 0, "high": 1}}, {"strategy": "random"}, "range"),
+        ({"a": {"low": 0, "max": 1, "high": 2}}, {"strategy": "random"}, "range"),
+        ({"a": {"low": 0, "height": 1}}, {"strategy": "random"}, "range"),
+        ({"a": {"low": 0, "high": 1, "type": "text"}}, {"strategy": "random"}, "type must be"),
+        ({"a": {"low": 0.5, "high": 2, "type": "integer"}}, {"strategy": "random"}, "type must be"),
+        ({"a": {"low": 0, "high": 1, "log": 1}}, {"strategy": "random"}, "log must be"),
+        ({"a": {"low": True, "high": 2}}, {"strategy": "random"}, "finite"),
     ],
 )
 def test_a_malformed_grid_is_refused_with_its_place(
