@@ -21,9 +21,8 @@ from materia.ml import estimators, metrics, splitting
 from materia.ml.config import ModelConfig, TrainingConfig, parse_config
 from materia.ml.dataset import Dataset, load_dataset
 from materia.ml.grid import Strategy, Trial, expand
-from materia.ml.splitting import IntArray
+from materia.ml.splitting import MAX_FOLDS, IntArray
 
-MAX_FOLDS = 100
 # Of our keys these say how one trial learns; all others mean the same for every trial.
 _OWN_IN_TRIALS = ("estimator",)
 _TREES = "n_estimators"
