@@ -24,7 +24,7 @@ from serving import InProcess
 from workers import Cluster
 
 DIABETES = load_diabetes()
-CONFIG = {"n_estimators": 10, "max_depth": 2, "target": "target", "num_partitions": 2}
+CONFIG = {"n_estimators": 3, "max_depth": 1, "target": "target", "num_partitions": 2}
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -76,13 +76,13 @@ def test_a_model_is_replaced_by_a_better_one_and_kept_before_a_worse_one(
 
     assert run()["outcome"] == "unchanged"
 
-    sdk.retrainings.change("glucose", model_config={**CONFIG, "max_depth": 1, "n_estimators": 1})
+    sdk.retrainings.change("glucose", model_config={**CONFIG, "n_estimators": 1})
     worse = run()
     assert (worse["outcome"], worse["model_id"]) == ("kept", first["model_id"])
     assert worse["score"] < worse["former_score"] == pytest.approx(first["score"])
 
     write("few.csv")
-    sdk.retrainings.change("glucose", model_config={**CONFIG, "max_depth": 6, "n_estimators": 60})
+    sdk.retrainings.change("glucose", model_config={**CONFIG, "max_depth": 4, "n_estimators": 30})
     better = run()
     assert (better["outcome"], better["former_model_id"]) == ("promoted", first["model_id"])
     assert better["score"] > better["former_score"]

@@ -1,7 +1,8 @@
 """Parameters of estimators by name, known without loading a library that learns.
 
 The API checks a submission by this table before anything starts; a worker asks the estimator itself
-afterwards. The table is the wider of the two: it refuses nothing that the estimator takes.
+afterwards. The table is the wider of the two: it refuses nothing that the estimator takes, but true
+and false where a number is meant.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ _FOREST = {
     "max_leaf_nodes": _whole(2, _INF, _NULL),
     "min_impurity_decrease": Rule(0, _INF),
     "ccp_alpha": Rule(0, _INF),
-    "monotonic_cst": Rule(others=(list, _NULL)),
+    "monotonic_cst": Rule(others=(list, dict, _NULL)),
 }
 _FOREST_REGRESSION = {
     **_FOREST,
@@ -140,7 +141,7 @@ TABLE: Mapping[str, Mapping[Task, Mapping[str, Rule]]] = {
     },
     "linear": {
         "regression": {
-            "alpha": Rule(0, _INF, others=(list,)),
+            "alpha": Rule(0, _INF, others=(list, dict)),
             "fit_intercept": _FLAG,
             "copy_X": _FLAG,
             "max_iter": _whole(1, _INF, _NULL),

@@ -6,7 +6,6 @@ import types
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 
 from materia.errors import DefinitionError
 from materia.mdl.wording import shown
@@ -31,10 +30,7 @@ class ArgumentType:
 
     def __init__(self, annotation: Any) -> None:
         self._words = _in_words(annotation)
-        try:
-            self._adapter = TypeAdapter[Any](annotation, config=ConfigDict(strict=True))
-        except PydanticUserError:  # a type that brings a configuration of its own
-            self._adapter = TypeAdapter(annotation)
+        self._adapter = TypeAdapter[Any](_shallow(annotation), config=ConfigDict(strict=True))
 
     def require(self, name: str, value: Any) -> None:
         """Raise a DefinitionError unless a value is of this type."""
@@ -49,6 +45,16 @@ class ArgumentType:
             raise DefinitionError(
                 f"{path}: {what}, not {shown(found)}", f"give {self._words}", path=path
             ) from None
+
+
+def _shallow(annotation: Any) -> Any:
+    """Return a type without that of a mapping's values, of which the task says what is wrong."""
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_shallow(one) for one in inside)]  # noqa: UP007 - built from parts
+    if origin is list and inside:
+        return list[_shallow(inside[0])]  # type: ignore[misc]
+    return dict if origin is dict else annotation
 
 
 def _in_words(annotation: Any, n: int = 0) -> str:
