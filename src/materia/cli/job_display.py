@@ -45,7 +45,8 @@ class JobDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
 
     def show(self, state: str, progress: Mapping[str, Any] | None) -> None:
         """Show how far the job is."""
