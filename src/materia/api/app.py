@@ -17,14 +17,39 @@ from materia.api.answers import answer
 from materia.api.problems import translate_errors
 from materia.api.requests import only_known_parameters
 from materia.api.resources import BASE
-from materia.api.routes import campaigns, dashboard, health, jobs, schedules
-from materia.api.schemas import NewJob, NewSchedule, Problem, ScheduleChange
+from materia.api.routes import (
+    campaigns,
+    dashboard,
+    datasets,
+    health,
+    jobs,
+    models,
+    retrainings,
+    schedules,
+)
+from materia.api.schemas import (
+    NewJob,
+    NewRetraining,
+    NewSchedule,
+    Problem,
+    RetrainingChange,
+    ScheduleChange,
+)
 from materia.mdl import Definition
 from materia.version import __version__
 
 OPENAPI = f"{BASE}/openapi.json"
 DOCS = "/docs"
 PUBLIC = frozenset({DOCS, OPENAPI, f"{BASE}/health/live"})
+BODIES = (
+    Definition,
+    NewJob,
+    NewSchedule,
+    ScheduleChange,
+    NewRetraining,
+    RetrainingChange,
+    Problem,
+)
 DESCRIPTION = "Materials-optimisation campaigns and background jobs of a lab."
 
 
@@ -44,7 +69,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.hub = live.hub(config.events)
-    for noun in (campaigns, jobs, schedules, health):
+    for noun in (campaigns, jobs, schedules, models, datasets, retrainings, health):
         app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
     app.include_router(live.router, prefix=BASE)
     pages = dashboard.assets()
@@ -87,7 +112,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
     )
     shapes = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Definition, NewJob, NewSchedule, ScheduleChange, Problem):
+    for model in BODIES:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         shapes.update(schema.pop("$defs", {}))
         shapes[model.__name__] = schema

@@ -17,6 +17,7 @@ REFUSALS = {
     413: "the body is too large",
     415: "the body has another type than one of those that are read",
     422: "the request or the definition is wrong; `path` and `findings` say where",
+    501: "an optional part that this needs is not installed on the server",
     503: "waiting can heal it; try again after `Retry-After` seconds",
 }
 

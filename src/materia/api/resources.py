@@ -68,6 +68,18 @@ _SCHEDULE = (
     "is_paused",
     "requested_by",
 )
+_MODEL = ("id", "name", "path", "sha256", "size_bytes", "job_id")
+_RETRAINING = (
+    "name",
+    "dataset_path",
+    "model_config",
+    "metric",
+    "is_daily",
+    "is_enabled",
+    "channel",
+    "champion_id",
+    "requested_by",
+)
 _ERROR = ("code", "message", "hint")
 _ITERATION = ("iteration", "n_observations", "hypervolume", "pareto_size", "best")
 
@@ -137,6 +149,36 @@ def schedule(row: Row) -> Row:
 def schedule_run(row: Row) -> Row:
     """Return a time at which a schedule fired."""
     return {"job_id": row["job_id"], **_times(row, "due_at", "fired_at")}
+
+
+def model(row: Row) -> Row:
+    """Return a model as a list shows it."""
+    card = row["card"]
+    schema, training = card.get("schema") or {}, card.get("training") or {}
+    return {
+        **{key: row[key] for key in _MODEL},
+        "estimator": card.get("estimator"),
+        "task": schema.get("task"),
+        "target": schema.get("target"),
+        "metric": training.get("metric"),
+        "score": training.get("ensemble_score"),
+        **_times(row, "created_at"),
+    }
+
+
+def dataset(row: Row) -> Row:
+    """Return a dataset, with what is in it where that was looked at."""
+    return {**row, **_times(row, "changed_at")}
+
+
+def retraining(row: Row) -> Row:
+    """Return a model that is retrained."""
+    return {key: row[key] for key in _RETRAINING} | _times(row, "created_at")
+
+
+def retraining_run(row: Row) -> Row:
+    """Return how a training ended."""
+    return {**row, **_times(row, "finished_at")}
 
 
 def campaign_links(campaign_id: str, task_id: str) -> Row:

@@ -390,6 +390,123 @@ class NewSchedule(ScheduleChange):
         return given
 
 
+class Model(Shape):
+    """A trained model."""
+
+    id: str
+    name: str
+    path: str
+    estimator: str | None
+    task: Literal["regression", "classification"] | None
+    target: str | None
+    metric: str | None
+    score: float | None = Field(description="on rows that were held out; more is better")
+    sha256: str
+    size_bytes: int
+    job_id: str
+    created_at: datetime
+
+
+class ModelDetails(Model):
+    """A trained model and what its file says of itself."""
+
+    card: dict[str, Any]
+    in_use_for: str | None = Field(description="name of the retrained model that it stands for")
+
+
+class Dataset(Shape):
+    """A table that tasks may read, alone or in parts."""
+
+    path: str
+    kind: Literal["file", "folder", "parts"]
+    n_files: int
+    size_bytes: int
+    changed_at: datetime
+
+
+class DatasetColumn(Shape):
+    """A column of a dataset."""
+
+    name: str
+    type: str = Field(description="integer, number, boolean, date, datetime, text, empty, …")
+    n_missing: int = Field(description="in the sample")
+
+
+class Learning(Shape):
+    """What a training would learn if nothing else was said."""
+
+    target: str | None
+    task: Literal["regression", "classification"] | None
+    features: list[str]
+    remarks: list[str]
+
+
+class DatasetDetails(Dataset):
+    """What is in a dataset."""
+
+    rows: int | None = Field(description="null where a large file was not read to its end")
+    rows_rejected: int | None
+    columns: list[DatasetColumn]
+    n_sampled: int = Field(description="rows that the types are those of")
+    learning: Learning
+    sha256: str | None = Field(description="of the content; null for a large dataset")
+
+
+class Retraining(Shape):
+    """A model that is trained again, and replaced when a better one is found."""
+
+    name: str
+    dataset_path: str
+    model_config_: Annotated[dict[str, Any], Field(alias="model_config")]
+    metric: str | None = Field(
+        description="what decides; null: that of model_config or of the task"
+    )
+    is_daily: bool = Field(description="taken by the daily job")
+    is_enabled: bool
+    channel: str = Field(description="where notifications go")
+    champion_id: str | None = Field(description="the model in use")
+    requested_by: str | None
+    created_at: datetime
+
+
+class RetrainingRun(Shape):
+    """How a training ended."""
+
+    job_id: str
+    name: str
+    outcome: Literal["promoted", "kept", "unchanged", "failed", "cancelled"]
+    reason: str
+    metric: str | None
+    champion_id: str | None = Field(description="the model that was in use")
+    champion_score: float | None
+    challenger_id: str | None = Field(description="the new one; null unless it was promoted")
+    challenger_score: float | None
+    n_rows: int | None
+    n_held_out: int | None
+    data_sha256: str | None
+    finished_at: datetime
+
+
+class RetrainingChange(Shape):
+    """What to change; what is left out stays."""
+
+    dataset_path: Annotated[str, Field(min_length=1, max_length=4096)] = ""
+    model_config_: Annotated[dict[str, Any], Field(alias="model_config")] = Field(
+        default_factory=dict
+    )
+    metric: Annotated[str, Field(max_length=64)] | None = None
+    is_daily: Annotated[bool, Field(strict=True)] = True
+    is_enabled: Annotated[bool, Field(strict=True)] = True
+    channel: Annotated[str, Field(min_length=1, max_length=128)] = "default"
+
+
+class NewRetraining(RetrainingChange):
+    """A model to retrain."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,90}$", examples=["stock_predictor"])]
+    dataset_path: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 class Queue(Shape):
     """What waits and runs in a queue."""
 

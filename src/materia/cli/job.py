@@ -125,7 +125,9 @@ def submit(
     ] = None,
     queue: Annotated[str | None, typer.Option(help="other than the one of the task")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is the most urgent")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="wait and print the result")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="show progress, and print the result")
+    ] = False,
     as_json: AsJson = False,
     server: Server = None,
     data_dir: DataDir = None,
@@ -134,12 +136,47 @@ def submit(
     kwargs = dict(_argument(text) for text in arguments or [])
     with connect(server, data_dir) as client:
         submitted = client.jobs.submit(_full(task), kwargs, queue=queue, priority=priority)
-        if wait:
-            print_json(client.jobs.result(submitted["task_id"]))
-        elif as_json:
-            print_json(submitted)
-        else:
-            typer.echo(submitted["task_id"])
+        report(client, submitted, wait, as_json)
+
+
+@app.command()
+def watch(job: JobId, server: Server = None, data_dir: DataDir = None) -> None:
+    """Show how far a job is until it has ended, and print its result."""
+    with connect(server, data_dir) as client:
+        _print_result(client, find(client, job)["id"])
+
+
+@app.command()
+def result(job: JobId, server: Server = None, data_dir: DataDir = None) -> None:
+    """Print the result of a job that has ended; the job's own error, if it failed."""
+    from materia.errors import StateError
+
+    with connect(server, data_dir) as client:
+        found = find(client, job)
+        if found["finished_at"] is None:
+            raise StateError(
+                f"job {found['id']!r} has no result yet: it is {found['state']}",
+                f"`materia job watch {found['id']}` waits for it",
+            )
+        print_json(client.jobs.result(found["id"]))
+
+
+def report(client: Client, submitted: dict[str, Any], wait: bool, as_json: bool) -> None:
+    """Print the id of a job that was submitted, or follow it and print its result."""
+    if wait:
+        _print_result(client, submitted["task_id"])
+    elif as_json:
+        print_json(submitted)
+    else:
+        typer.echo(submitted["task_id"])
+
+
+def _print_result(client: Client, job_id: str) -> None:
+    from materia.cli.job_display import follow
+    from materia.cli.messages import stderr
+
+    follow(client, job_id, stderr())
+    print_json(client.jobs.result(job_id))
 
 
 @app.command()

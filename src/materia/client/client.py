@@ -10,6 +10,7 @@ import httpx
 
 from materia import settings
 from materia.client import definitions, local
+from materia.client.learning import Datasets, Models, Retrainings
 from materia.client.nouns import Campaigns, Jobs, Run, Schedules
 from materia.client.steps import got
 from materia.client.wire import Address, AsyncWire, Wire
@@ -29,6 +30,9 @@ class _Operations:
         self.campaigns = Campaigns(run, stream)
         self.jobs = Jobs(run, stream)
         self.schedules = Schedules(run, stream)
+        self.models = Models(run, stream)
+        self.datasets = Datasets(run, stream)
+        self.retrainings = Retrainings(run, stream)
         self._run = run
 
     def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:

@@ -107,9 +107,9 @@ class Campaigns(Noun):
             StateError: The campaign has measured too little.
         """
         body = {"objective": objective, "model_config": dict(model_config or {})}
-        headers = {**JSON, **_key(idempotency_key)}
+        headers = {**JSON, **key_of(idempotency_key)}
         path = self._at(campaign_id, "/models")
-        return self._run(sent(Call("POST", path, content=_json(body), headers=headers)))
+        return self._run(sent(Call("POST", path, content=as_json(body), headers=headers)))
 
     def candidates(self, campaign_id: str) -> Any:
         """Return all candidates in the order of asking."""
@@ -160,15 +160,8 @@ class Jobs(Noun):
             priority: 0-9, 9 the most urgent; that of the task's configuration if None.
             idempotency_key: The same key makes one job only; a fresh one if None.
         """
-        body: dict[str, Any] = {"task": task, "kwargs": dict(kwargs or {}), "args": [*args]}
-        body |= {"queue": queue, "priority": priority}
-        call = Call(
-            "POST",
-            self.path,
-            content=json.dumps(body, allow_nan=False).encode(),
-            headers={"Content-Type": "application/json", **_key(idempotency_key)},
-        )
-        return self._run(sent(call))
+        options = {"args": [*args], "queue": queue, "priority": priority}
+        return self._run(submission(task, kwargs or {}, idempotency_key, **options))
 
     def list(
         self,
@@ -198,7 +191,7 @@ class Jobs(Noun):
 
     def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Any:
         """Submit the task of a failed job again; returns ``task_id`` and links of the new one."""
-        call = Call("POST", self._at(job_id, "/retry"), headers=_key(idempotency_key))
+        call = Call("POST", self._at(job_id, "/retry"), headers=key_of(idempotency_key))
         return self._run(sent(call))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> Any:
@@ -272,8 +265,8 @@ class Schedules(Noun):
             "starts_at": starts_at,
             "expires_at": expires_at,
         }
-        headers = {**JSON, **_key(idempotency_key)}
-        return self._run(sent(Call("POST", self.path, content=_json(body), headers=headers)))
+        headers = {**JSON, **key_of(idempotency_key)}
+        return self._run(sent(Call("POST", self.path, content=as_json(body), headers=headers)))
 
     def list(self, *, limit: int = 50, cursor: str | None = None) -> Any:
         """Return a page of schedules by id: ``{items, next_cursor, total}``."""
@@ -288,7 +281,7 @@ class Schedules(Noun):
 
         Its clock goes on unless the timing itself changes.
         """
-        call = Call("PATCH", self._at(schedule_id), content=_json(values), headers=JSON)
+        call = Call("PATCH", self._at(schedule_id), content=as_json(values), headers=JSON)
         return self._run(sent(call))
 
     def pause(self, schedule_id: str) -> Any:
@@ -301,7 +294,7 @@ class Schedules(Noun):
 
     def run(self, schedule_id: str, *, idempotency_key: str | None = None) -> Any:
         """Submit the job of a schedule now; returns ``task_id`` and links."""
-        call = Call("POST", self._at(schedule_id, "/run"), headers=_key(idempotency_key))
+        call = Call("POST", self._at(schedule_id, "/run"), headers=key_of(idempotency_key))
         return self._run(sent(call))
 
     def runs(self, schedule_id: str, *, limit: int = 50, cursor: str | None = None) -> Any:
@@ -313,17 +306,27 @@ class Schedules(Noun):
         return self._run(sent(Call("DELETE", self._at(schedule_id))))
 
 
-def _json(body: Mapping[str, Any]) -> bytes:
+def submission(task: str, kwargs: Mapping[str, Any], key: str | None, **options: Any) -> Operation:
+    """Submit a task as a job."""
+    content = as_json({"task": task, "kwargs": dict(kwargs), **options})
+    return (
+        yield from sent(Call("POST", "/jobs", content=content, headers={**JSON, **key_of(key)}))
+    )
+
+
+def as_json(body: Mapping[str, Any]) -> bytes:
+    """Return the body of a request; a time becomes text."""
     return json.dumps(body, allow_nan=False, default=datetime.isoformat).encode()
 
 
-def _key(given: str | None) -> dict[str, str]:
+def key_of(given: str | None) -> dict[str, str]:
+    """Return the header with an idempotency key, a fresh one if None."""
     return {"Idempotency-Key": given or str(uuid.uuid4())}
 
 
 def _run_campaign(definition: definitions.Source, key: str | None) -> Operation:
     content, media_type = definitions.body(definition)
-    headers = {"Content-Type": media_type, **_key(key)}
+    headers = {"Content-Type": media_type, **key_of(key)}
     call = Call("POST", "/campaigns/run", content=content, headers=headers)
     return (yield from sent(call))
 

@@ -85,6 +85,11 @@ def aggregate(
     return result
 
 
+def check_functions(aggregations: Any) -> None:
+    """Raise unless aggregations name functions that there are."""
+    _Wanted.read(aggregations)
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """Which functions each column gets."""

@@ -72,6 +72,33 @@ def process(
     }
 
 
+def check(source: Path, transformations: Mapping[str, Any] | None) -> None:
+    """Raise unless transformations fit a table, of which no row is read."""
+    declared = read_transformations(transformations)
+    with open_table(source, declared.delimiter) as table:
+        _selected(declared, list(Steps(declared, table.columns).columns))
+
+
+def _selected(declared: Transformations, known: list[str]) -> list[str]:
+    """Return the columns of the output; every one that is named after the formulas must exist."""
+    root = "transformations"
+    for name in declared.duplicates or ():
+        known_column(name, known, f"{root}.drop_duplicates")
+    for name, _ in declared.sort:
+        known_column(name, known, f"{root}.sort")
+    for name in declared.select or ():
+        known_column(name, known, f"{root}.select")
+    for name in declared.rename:
+        known_column(name, known, f"{root}.rename.{name}")
+    selected = list(declared.select or known)
+    titles = [declared.rename.get(name, name) for name in selected]
+    double = next((title for title in titles if titles.count(title) > 1), None)
+    if double is not None:
+        path = f"{root}.rename"
+        raise DefinitionError(f"{path}: two columns would be called '{double}'", path=path)
+    return selected
+
+
 @dataclass
 class _Counts:
     n_read: int = 0
@@ -98,7 +125,7 @@ class _Job:
         self._steps = Steps(declared, table.columns)
         self._counts = _Counts()
         self._n_ticked = 0
-        self._check_names()
+        self._selected = _selected(declared, list(self._steps.columns))
         suffix = suffix_of(output)
         self.rejects_path = output.with_name(output.name[: -len(suffix)] + ".rejects.csv")
 
@@ -119,25 +146,6 @@ class _Job:
         self._progress(self._table.size, self._table.size, "done")
         self._move(rejects)
         return self._counts
-
-    def _check_names(self) -> None:
-        """Check every column that is named after the formulas; set the columns of the output."""
-        declared, known = self._declared, list(self._steps.columns)
-        root = "transformations"
-        for name in declared.duplicates or ():
-            known_column(name, known, f"{root}.drop_duplicates")
-        for name, _ in declared.sort:
-            known_column(name, known, f"{root}.sort")
-        for name in declared.select or ():
-            known_column(name, known, f"{root}.select")
-        for name in declared.rename:
-            known_column(name, known, f"{root}.rename.{name}")
-        self._selected = list(declared.select or known)
-        titles = [declared.rename.get(name, name) for name in self._selected]
-        double = next((title for title in titles if titles.count(title) > 1), None)
-        if double is not None:
-            path = f"{root}.rename"
-            raise DefinitionError(f"{path}: two columns would be called '{double}'", path=path)
 
     def _rendered(self, writer: Writer, rejects: Rejects) -> Iterator[tuple[int, Rendered]]:
         """Yield how many rows are written next, and these."""

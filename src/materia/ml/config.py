@@ -65,13 +65,17 @@ class ModelConfig:
         }
 
 
-def parse_config(data: Any, path: str = "model_config") -> ModelConfig:
+def parse_config(data: Any, path: str = "model_config", *, is_light: bool = False) -> ModelConfig:
     """Return a checked configuration; no file is read for it.
+
+    Args:
+        is_light: Ask the table of parameters and not the estimator, so that no library that learns
+            is loaded.
 
     Raises:
         DefinitionError: Keys are unknown or values impossible; names all of them.
     """
-    from materia.ml import estimators, forests, metrics
+    from materia.ml import metrics, parameters
 
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
         raise DefinitionError(f"'{path}' must be a mapping of names to values", path=path)
@@ -79,8 +83,13 @@ def parse_config(data: Any, path: str = "model_config") -> ModelConfig:
     params = {key: value for key, value in data.items() if key not in own}
     training = _training(own, path)
     metrics.check(training.metric, training.task, f"{path}.metric")
-    estimators.check(training.estimator, training.task, params, path, own=TrainingConfig)
-    forests.check(training.backend, training.estimator, params, training.task, path)
+    if is_light:
+        parameters.check(training.estimator, training.task, params, path, own=TrainingConfig)
+    else:
+        from materia.ml import estimators, forests
+
+        estimators.check(training.estimator, training.task, params, path, own=TrainingConfig)
+        forests.check(training.backend, training.estimator, params, training.task, path)
     return ModelConfig(training, params)
 
 

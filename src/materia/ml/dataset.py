@@ -82,7 +82,7 @@ def make_dataset(
     part = np.zeros(len(frame), np.intp) if part is None else part
     if not len(frame):
         raise DataError("the dataset holds a header and no rows")
-    _check_names(config, frame.columns)
+    check_names(config, frame.columns)
     target = _target(config, frame.columns)
     is_known = ~_stripped(frame[target]).is_null().to_numpy()
     remarks = []
@@ -153,7 +153,8 @@ def encode_target(frame: pl.DataFrame, schema: Schema) -> FloatArray:
     return y
 
 
-def _check_names(config: TrainingConfig, columns: list[str]) -> None:
+def check_names(config: TrainingConfig, columns: list[str]) -> None:
+    """Raise a DataError unless a dataset has every column that a configuration names."""
     named = {"target": [config.target] if config.target else [], "features": config.features or []}
     for key, names in {**named, "exclude": config.exclude, "types": list(config.types)}.items():
         for name in names:

@@ -23,18 +23,15 @@ from materia.ml.config import unknown_key
 from materia.ml.ensemble import Answer
 from materia.ml.forests import Backend
 from materia.ml.gaussian import GaussianModel
+from materia.ml.parameters import MAX_TREES, OURS
 from materia.ml.schema import Schema, Task
 
 FloatArray = NDArray[np.float64]
 Params = Mapping[str, Any]
 
 DEFAULT = "random_forest"
-MAX_TREES = 10_000
 # Rows predicted at a time: bounds the memory between input and output.
 CHUNK = 65_536
-# What MatCraft decides itself: the random state from the seed, threads from the number of jobs. A
-# `scoring` would leave functions in the estimator, which no model file may hold.
-_OURS = ("random_state", "n_jobs", "verbose", "warm_start", "categorical_features", "scoring")
 _ALIASES = {"n_estimators": "max_iter"}
 
 
@@ -68,7 +65,7 @@ class Kind:
 
     def allowed(self, task: Task) -> list[str]:
         """Return the names of its parameters."""
-        known = [key for key in self.build(task, {}, None).get_params() if key not in _OURS]
+        known = [key for key in self.build(task, {}, None).get_params() if key not in OURS]
         return [*self.aliases, *known]
 
 
@@ -159,7 +156,7 @@ def _fault(
     kind = TABLE[name]
     allowed = kind.allowed(task) if kind is not None else [*OWN[name].PARAMS]
     for key in params:
-        if key in _OURS:
+        if key in OURS:
             fix = "use 'seed'" if key == "random_state" else "leave it out"
             return DefinitionError(
                 f"{path}: MatCraft sets '{key}' itself", fix, path=f"{path}.{key}"

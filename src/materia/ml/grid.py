@@ -21,6 +21,8 @@ Strategy: TypeAlias = Literal["grid", "random", "materia"]
 STRATEGIES = get_args(Strategy)
 MAX_TRIALS = 10_000
 MAX_KEYS = 100
+MAX_PROPOSED = 1000
+"""Of strategy `materia`; more would make the surrogate dearer than most trials, in memory too."""
 
 
 def expand(
@@ -75,6 +77,18 @@ def space(param_grid: Any) -> dict[str, Sequence[Any] | Range]:
         else _values(value, f"param_grid.{key}")
         for key, value in param_grid.items()
     }
+
+
+def probes(space: Mapping[str, Any]) -> list[Trial]:
+    """Return trials that together have every value of a list and both ends of every range."""
+    names = space.get("estimator", ())
+    found: list[Trial] = []
+    for estimator in [{"estimator": name} for name in names] or [{}]:
+        for key, values in space.items():
+            ends = (values.low, values.high) if isinstance(values, Range) else values
+            found += [{**estimator, key: value} for value in ends if key != "estimator"]
+        found += [] if len(space) > 1 else [estimator]
+    return found
 
 
 def check_strategy(strategy: Any) -> None:

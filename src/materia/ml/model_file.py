@@ -21,12 +21,13 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.errors import DataError, MissingExtraError, NotFoundError
+from materia.errors import DataError, MissingExtraError
 from materia.ml import estimators, exchange, formats
 from materia.ml.config import MAX_PARTITIONS
 from materia.ml.ensemble import Answer, combine
 from materia.ml.estimators import TABLE
 from materia.ml.files import replacing
+from materia.ml.pickles import RETRAIN, refuse_pickle
 from materia.ml.schema import Schema
 from materia.ml.training import TrainedModel
 from materia.ml.trees import check_trees
@@ -37,15 +38,6 @@ FORMAT_VERSION = 1
 SUFFIX = ".model"
 MAX_CARD_BYTES = 64 * 2**20
 _CARD, _ONNX = "model.json", "model.onnx"
-_PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill", ".cloudpickle")
-# Protocol 2 and later, then what joblib compresses by: zlib, gzip, bzip2, xz and lz4.
-_PICKLE_STARTS = tuple(
-    map(bytes.fromhex, ("80", "7801", "785e", "789c", "78da", "1f8b", "425a", "fd37", "0422"))
-)
-_RETRAIN = (
-    "retrain it from its table (ml_tasks.distributed_training), or convert it: where you trust the "
-    "file, save its estimator by skops.io.dump, then materia.ml.conversion.convert reads that"
-)
 
 
 @dataclass(frozen=True)
@@ -144,7 +136,7 @@ def read_card(path: Path) -> dict[str, Any]:
         NotFoundError: There is no such file.
         DataError: It is no model file of ours.
     """
-    _refuse_pickle(path)
+    refuse_pickle(path)
     try:
         with ZipFile(path) as archive:
             return _card(archive, path)
@@ -163,7 +155,7 @@ def read_model(path: Path, sha256: str | None = None) -> Model:
         NotFoundError: There is no such file.
         DataError: It is no model file of ours, was changed, or holds a foreign type.
     """
-    _refuse_pickle(path)
+    refuse_pickle(path)
     if sha256 is not None and _digest(path) != sha256:
         raise _changed(path, "the file is not the one that was registered")
     try:
@@ -174,7 +166,7 @@ def read_model(path: Path, sha256: str | None = None) -> Model:
         raise _not_ours(path) from None
     schema, estimator = Schema.from_data(card.get("schema")), str(card.get("estimator"))
     if estimator not in TABLE or schema.task not in estimators.tasks_of(estimator):
-        raise DataError(f"'{path.name}' names an unknown estimator, {estimator!r}", _RETRAIN)
+        raise DataError(f"'{path.name}' names an unknown estimator, {estimator!r}", RETRAIN)
     members = [formats.from_bytes(content, estimator, schema.task) for content in contents]
     model = Model(card, schema, estimator, tuple(members))
     _check_fit(model, path)
@@ -245,26 +237,8 @@ def _check_fit(model: Model, path: Path) -> None:
         raise _changed(path, f"a member does not fit the schema ({error})") from None
 
 
-def _refuse_pickle(path: Path) -> None:
-    if not path.is_file():
-        if path.suffix.lower() in _PICKLES:
-            raise _pickle(path)
-        raise NotFoundError(f"there is no model file '{path.name}'")
-    with path.open("rb") as file:
-        start = file.read(2)
-    if path.suffix.lower() in _PICKLES or start.startswith(_PICKLE_STARTS):
-        raise _pickle(path)
-
-
-def _pickle(path: Path) -> DataError:
-    return DataError(
-        f"'{path.name}' is a pickle, which runs code when it is read, and is never loaded",
-        _RETRAIN,
-    )
-
-
 def _not_ours(path: Path) -> DataError:
-    return DataError(f"'{path.name}' is no model file of MatCraft", _RETRAIN)
+    return DataError(f"'{path.name}' is no model file of MatCraft", RETRAIN)
 
 
 def _changed(path: Path, what: str) -> DataError:

@@ -16,8 +16,6 @@ from materia.ml.grid import Trial
 from materia.ml.ranges import Range
 
 BATCH = 4
-MAX_PROPOSED = 1000
-"""More would make the surrogate dearer than most trials; also a bound of its memory."""
 
 Choices = Sequence[Any]
 

@@ -22,11 +22,9 @@ from materia.ml.config import ModelConfig, TrainingConfig, parse_config
 from materia.ml.dataset import Dataset, load_dataset
 from materia.ml.forests import Backend
 from materia.ml.grid import Strategy, Trial, expand
-from materia.ml.proposals import MAX_PROPOSED, Proposals
-from materia.ml.ranges import Range
-from materia.ml.splitting import IntArray
+from materia.ml.proposals import Proposals
+from materia.ml.splitting import MAX_FOLDS, IntArray
 
-MAX_FOLDS = 100
 # Of our keys these say how one trial learns; all others mean the same for every trial.
 _OWN_IN_TRIALS = ("estimator",)
 _TREES = "n_estimators"
@@ -99,8 +97,8 @@ def plan_search(
     config = parse_config({} if model_config is None else model_config)
     grid.check_strategy(strategy)
     if strategy == "materia":
-        grid.check_count(n_iter, MAX_PROPOSED)
-        trials, probes = [], _probes(grid.space(param_grid))
+        grid.check_count(n_iter, grid.MAX_PROPOSED)
+        trials, probes = [], grid.probes(grid.space(param_grid))
     else:
         trials = expand(param_grid, strategy=strategy, n_iter=n_iter, seed=config.training.seed)
         probes = trials
@@ -246,18 +244,6 @@ def _settings(config: ModelConfig, trial: Trial) -> tuple[str, dict[str, Any]]:
     """Return a trial's estimator and all of its parameters."""
     params = {**config.params, **trial}
     return params.pop("estimator", config.training.estimator), params
-
-
-def _probes(space: Mapping[str, Any]) -> list[Trial]:
-    """Return trials that together have every value of a list and both ends of every range."""
-    names = space.get("estimator", ())
-    found: list[Trial] = []
-    for estimator in [{"estimator": name} for name in names] or [{}]:
-        for key, values in space.items():
-            ends = (values.low, values.high) if isinstance(values, Range) else values
-            found += [{**estimator, key: value} for value in ends if key != "estimator"]
-        found += [] if len(space) > 1 else [estimator]
-    return found
 
 
 def _check(config: ModelConfig, trials: list[Trial], task: Any) -> None:

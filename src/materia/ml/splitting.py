@@ -16,6 +16,7 @@ IntArray = NDArray[np.intp]
 
 MIN_HELD_OUT = 2
 MIN_PARTITION = 2
+MAX_FOLDS = 100
 
 
 def hold_out(dataset: Dataset, config: TrainingConfig) -> tuple[IntArray, IntArray]:

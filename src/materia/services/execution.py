@@ -17,7 +17,8 @@ from materia import log, settings
 from materia.broker import app as broker
 from materia.errors import ConflictError, DataError, MateriaError, StateError, TransientError
 from materia.services import running
-from materia.services.campaign_life import cancel_job, cancelled, failure_effects, hold_campaign
+from materia.services.campaign_life import cancel_job, cancelled, hold_campaign
+from materia.services.failures import failure_effects
 from materia.services.running import Outcome, RunningJob, Superseded, storable
 from materia.services.submission import NewJob
 from materia.services.work import Work, add_claimed, answer, finish, unit_of_work

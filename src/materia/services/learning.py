@@ -16,13 +16,12 @@ import numpy as np
 
 from materia import settings
 from materia.compute import Done, Failed, backend
-from materia.errors import DefinitionError, NotFoundError
-from materia.services import files, running
+from materia.errors import DefinitionError
+from materia.services import files, models, running
 from materia.services.partial import Partial
 from materia.services.running import Outcome
 from materia.services.work import Work
 from materia.store import models as model_rows
-from materia.store.database import database
 from materia.version import __version__
 
 ATTEMPTS = 2
@@ -112,7 +111,7 @@ def distributed_training(model_config: Any, dataset_path: str) -> Outcome:
         DefinitionError: The configuration is wrong.
         AccessError, NotFoundError, DataError: The dataset cannot be used.
     """
-    from materia.ml import model_file, reading, training
+    from materia.ml import reading, training
 
     path = dataset(dataset_path)
     plan = training.plan_training(model_config, path)
@@ -130,29 +129,34 @@ def distributed_training(model_config: Any, dataset_path: str) -> Outcome:
     )
     trained = training.assemble(plan, outcomes, failures)
     name = plan.config.training.name or "model"
+    row = store_model(trained, name, path, job_id)
+
+    def register(work: Work) -> None:
+        model_rows.add(work.database, work.connection, row)
+
+    partial.forget()
+    result = {**trained.result, "model_id": row["id"], "model_path": row["path"]}
+    return Outcome({**result, "items_resumed": n_resumed}, register)
+
+
+def store_model(trained: Any, name: str, dataset_path: Path, job_id: str) -> dict[str, Any]:
+    """Write the file of a trained model, and return the row that makes it known."""
+    from materia.ml import model_file
+
     model_id = f"{name[:90]}-{job_id[:36]}"
     target = files.writable(f"models/{model_id}{SUFFIX}")
-    stored = model_file.write_model(
-        target, trained, {"dataset": files.shown(path), "job_id": job_id}
-    )
-    shown = files.shown(target)
-    row = {
+    metadata = {"dataset": files.shown(dataset_path), "job_id": job_id}
+    stored = model_file.write_model(target, trained, metadata)
+    return {
         "id": model_id,
         "name": name,
-        "path": shown,
+        "path": files.shown(target),
         "sha256": stored.sha256,
         "size_bytes": stored.size_bytes,
         "card": trained.card,
         "job_id": job_id,
         "created_at": time.time(),
     }
-
-    def register(work: Work) -> None:
-        model_rows.add(work.database, work.connection, row)
-
-    partial.forget()
-    result = {**trained.result, "model_id": model_id, "model_path": shown}
-    return Outcome({**result, "items_resumed": n_resumed}, register)
 
 
 def _pack_partition(outcome: Any) -> Kept:
@@ -287,12 +291,12 @@ def batch_predictions(
 
     if not isinstance(data_batches, Sequence) or isinstance(data_batches, str):
         raise DefinitionError("data_batches: must be a list of paths", path="data_batches")
-    path, sha256 = _model(model_path, model_id)
+    path, row = models.find(model_path, model_id)
     sources = [files.readable(name) for name in data_batches]
     job_id = _job_id()
     folder = files.writable(f"{output_dir}/{job_id[:36]}/x").parent
     items = prediction.batch_items(sources, folder, output_format)  # type: ignore[arg-type]
-    model = model_file.read_model(path, sha256)
+    model = model_file.read_model(path, row["sha256"] if row else None)
     plan = prediction.PredictionPlan(model, id_column)
     partial = Partial.of(job_id, [output_format, id_column], path, *sources)
     outcomes, failures, n_resumed = _map(
@@ -321,20 +325,3 @@ def _unpack_batch(kept: Kept) -> Any:
 
     meta = kept[0]
     return BatchOutcome(**{**meta, "source": Path(meta["source"]), "output": Path(meta["output"])})
-
-
-def _model(model_path: str | None, model_id: str | None) -> tuple[Path, str | None]:
-    """Return the file of a model, and what it must hash to when it is a registered one."""
-    if (model_path is None) == (model_id is None):
-        raise DefinitionError(
-            "a model is named by model_path or by model_id, by one of the two", path="model_path"
-        )
-    with database().read() as connection:
-        if model_id is not None:
-            row = model_rows.get(connection, model_id)
-        else:
-            row = model_rows.at(connection, files.shown(files.resolve(str(model_path))))
-    if model_id is not None and row is None:
-        raise NotFoundError(f"there is no model {model_id!r}", "training tells the id of a model")
-    path = files.readable(row["path"] if row else str(model_path))
-    return path, row["sha256"] if row else None

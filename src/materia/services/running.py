@@ -40,6 +40,7 @@ class RunningJob:
     latest: Row | None = None
     _published: float = 0.0
     _saved: float = 0.0
+    _noted: tuple[str, int] = ("", -1)
 
     @property
     def id(self) -> str:
@@ -57,6 +58,7 @@ class RunningJob:
         rate = done / (now - self.started) if done else 0.0
         eta = (total - done) / rate if total is not None and rate > 0 else None
         self.latest = {"done": done, "total": total, "message": message, "eta_s": eta}
+        self._note_progress(done, total, message)
         complete = total is not None and done >= total
         if complete or now - self._published >= PUBLISH_EVERY_S:
             self._published = now
@@ -64,6 +66,21 @@ class RunningJob:
         if now - self._saved >= SAVE_EVERY_S:
             self._saved = now
             self.save()
+
+    def note(self, text: str, level: str = "INFO", at: float | None = None) -> None:
+        """Gather a line of the job's log."""
+        line = {"time": at or time.time(), "level": level, "text": storable(text[:LINE_LENGTH])}
+        self.lines.append(line)
+        if len(self.lines) > job_rows.LOG_LINES:
+            del self.lines[0]
+
+    def _note_progress(self, done: float, total: float | None, message: str) -> None:
+        """Log what is being done whenever that changes, and each further tenth of it."""
+        tenth = int(10 * done / total) if total else 0
+        if message and (message, tenth) != self._noted:
+            self._noted = (message, tenth)
+            of = f": {done:g} of {total:g}" if total else ""
+            self.note(f"{message}{of}")
 
     def _progress_event(self) -> Event:
         return Event(
@@ -119,6 +136,13 @@ def progress(done: float, total: float | None = None, message: str = "") -> None
         job.progress(done, total, message)
 
 
+def note(text: str, level: str = "INFO") -> None:
+    """Add a line to the log of the current job; outside of a job nothing happens."""
+    job = _current.get()
+    if job is not None:
+        job.note(text, level)
+
+
 class JobLog(logging.Handler):
     """Keeps what is logged while a job runs with that job."""
 
@@ -127,10 +151,7 @@ class JobLog(logging.Handler):
         job = _current.get()
         if job is None or record.name.startswith(("celery", "kombu", "amqp", "materia.services")):
             return
-        text = storable(record.getMessage()[:LINE_LENGTH])
-        job.lines.append({"time": record.created, "level": record.levelname, "text": text})
-        if len(job.lines) > job_rows.LOG_LINES:
-            del job.lines[0]
+        job.note(record.getMessage(), record.levelname, record.created)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,8 @@ def _check(row: Row, now: float) -> None:
             "give a later time, or null for a schedule that does not end",
             path="expires_at",
         )
-    tasks.require(row["task"], (), row["kwargs"], row["queue"])
+    # Its files may come later.
+    tasks.require(row["task"], (), row["kwargs"], row["queue"], look=False)
     Timing.of(row).check()
     if row["missed"] not in MISSED:
         raise DefinitionError(

@@ -11,6 +11,8 @@ from materia import settings
 from materia.broker import app as broker
 from materia.errors import DefinitionError
 from materia.mdl.suggest import did_you_mean
+from materia.services import arguments
+from materia.services.argument_types import ArgumentType
 
 PREFIX = "tasks."
 
@@ -23,13 +25,21 @@ def signatures() -> dict[str, inspect.Signature]:
     bodies: dict[str, Callable[..., Any]] = {
         name: task.run for name, task in known.items() if name.startswith(PREFIX)
     }
-    return {name: inspect.signature(body) for name, body in sorted(bodies.items())}
+    return {name: inspect.signature(body, eval_str=True) for name, body in sorted(bodies.items())}
 
 
 def require(
-    task: str, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str | None = None
+    task: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    queue: str | None = None,
+    *,
+    look: bool = True,
 ) -> None:
     """Check that a job could be run.
+
+    Args:
+        look: Whether the files that it names must be there already.
 
     Raises:
         DefinitionError: There is no such task or queue, or the arguments do not fit.
@@ -44,21 +54,51 @@ def require(
         raise DefinitionError(
             f"queue: there is no queue {queue!r}", did_you_mean(queue, queues), path="queue"
         )
-    _require_arguments(task, known[task], args, kwargs)
+    try:
+        check(task, args, kwargs, look=look)
+    except DefinitionError as error:
+        if error.path != "kwargs":
+            error.path = f"kwargs.{error.path}"
+        raise
 
 
-def _require_arguments(
+def check(task: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, look: bool = False) -> None:
+    """Check the arguments of a task; those of an unknown one are not looked at.
+
+    Raises:
+        DefinitionError: They do not fit; `path` says which one.
+    """
+    signature = signatures().get(task)
+    if signature is not None:
+        found = _by_name(task, signature, args, kwargs)
+        for name, value in found.items():
+            if name in _types(task):
+                _types(task)[name].require(name, value)
+        arguments.check(task, found, look=look)
+
+
+def _by_name(
     task: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> None:
+) -> dict[str, Any]:
+    """Return all arguments by their names."""
     names = list(signature.parameters)
     takes = f"{task} takes {', '.join(names) or 'no arguments'}"
     anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for name in kwargs:
         if name not in names and not anything:
-            raise DefinitionError(
-                f"kwargs.{name}: {takes}", did_you_mean(name, names), path=f"kwargs.{name}"
-            )
+            raise DefinitionError(f"{name}: {takes}", did_you_mean(name, names), path=name)
     try:
-        signature.bind(*args, **kwargs)
+        return dict(signature.bind(*args, **kwargs).arguments)
     except TypeError as error:
         raise DefinitionError(f"kwargs: {error}; {takes}", path="kwargs") from error
+
+
+@lru_cache(maxsize=256)
+def _types(task: str) -> dict[str, ArgumentType]:
+    """Return the type of each argument of a task that declares one."""
+    return {
+        name: ArgumentType(parameter.annotation)
+        for name, parameter in signatures()[task].parameters.items()
+        if parameter.annotation is not parameter.empty
+        and parameter.kind is not parameter.VAR_KEYWORD
+    }

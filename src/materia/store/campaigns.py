@@ -98,6 +98,13 @@ def page(
     )
 
 
+def not_ended(connection: Connection) -> list[Row]:
+    """Return id and definition of the campaigns that have not ended."""
+    columns = (campaigns.c.id, campaigns.c.definition)
+    query = select(*columns).where(campaigns.c.state.not_in(FINAL_CAMPAIGN))
+    return paging.rows_of(connection.execute(query))
+
+
 def add_iteration(
     database: Database, connection: Connection, campaign_id: str, iteration: int
 ) -> None:

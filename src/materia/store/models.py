@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from materia.store.database import Database
+from materia.store.paging import newest_first
 from materia.store.tables import models
 
 Row = dict[str, Any]
@@ -29,3 +30,23 @@ def at(connection: Connection, path: str) -> Row | None:
     query = select(models).where(models.c.path == path).order_by(models.c.created_at.desc())
     row = connection.execute(query).mappings().first()
     return dict(row) if row else None
+
+
+def page(
+    connection: Connection, limit: int, before: tuple[float, str] | None, name: str | None
+) -> tuple[list[Row], int]:
+    """Return models older than another one, newest first, and how many match in all."""
+    return newest_first(
+        connection,
+        models,
+        tuple(models.c),
+        by="created_at",
+        filters={"name": name},
+        limit=limit,
+        before=before,
+    )
+
+
+def remove(connection: Connection, model_id: str) -> bool:
+    """Delete a model; False when there is none of this id."""
+    return bool(connection.execute(delete(models).where(models.c.id == model_id)).rowcount)

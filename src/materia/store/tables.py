@@ -23,6 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal_column,
+    true,
 )
 
 
@@ -329,4 +330,44 @@ health = Table(
     Column("report", Document, nullable=False),
     # The job that travels through each queue at present.
     Column("canaries", Document, nullable=False),
+)
+
+retrainings = Table(
+    "retrainings",
+    metadata,
+    # Also the name of the models that it makes.
+    Column("name", String(128), primary_key=True),
+    Column("dataset_path", Text, nullable=False),
+    Column("model_config", Document, nullable=False),
+    Column("metric", String(64)),
+    # Whether the daily job takes it; else a schedule of its own does, or nobody.
+    Column("is_daily", Boolean, nullable=False, server_default=true()),
+    Column("is_enabled", Boolean, nullable=False, server_default=true()),
+    Column("channel", String(128), nullable=False),
+    # The model in use, and by which rule rows are held out since it was trained.
+    Column("champion_id", String(128)),
+    Column("hold_out", Document),
+    # Of data and configuration of the last training; the same ones are not learnt from again.
+    Column("fingerprint", String(64)),
+    Column("requested_by", String(128)),
+    Column("created_at", Double, nullable=False),
+)
+
+retraining_runs = Table(
+    "retraining_runs",
+    metadata,
+    Column("job_id", String(255), primary_key=True),
+    Column("name", ForeignKey("retrainings.name", ondelete="CASCADE"), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("metric", String(64)),
+    Column("champion_id", String(128)),
+    Column("champion_score", Double),
+    Column("challenger_id", String(128)),
+    Column("challenger_score", Double),
+    Column("n_rows", Integer),
+    Column("n_held_out", Integer),
+    Column("data_sha256", String(64)),
+    Column("finished_at", Double, nullable=False),
+    Index(None, "name", "finished_at"),
 )

@@ -21,7 +21,7 @@ from materia import log
 from materia.broker.app import app
 from materia.broker.messages import HEADER
 from materia.errors import TransientError
-from materia.services import execution, jobs
+from materia.services import execution, jobs, tasks
 from materia.services.execution import Claimant, ClaimLost, Duplicate, Retried, Stopped
 from materia.services.running import RunningJob
 from materia.services.submission import NewJob
@@ -153,12 +153,17 @@ class DurableTask(Task):  # type: ignore[misc]
             raise self._not_claimed(claimant, str(error)) from None
         try:
             return execution.run(
-                job, self.run, job.row["args"], job.row["kwargs"], SoftTimeLimitExceeded
+                job, self._checked, job.row["args"], job.row["kwargs"], SoftTimeLimitExceeded
             )
         except Retried as error:
             raise Retry(str(error), exc=error.__cause__) from None
         except (Stopped, ClaimLost) as error:
             raise Ignore(str(error)) from None
+
+    def _checked(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body: what a plain client has sent was not looked at before."""
+        tasks.check(self.name, args, kwargs)
+        return self.run(*args, **kwargs)
 
     def _is_ours(self) -> bool:
         return bool((self.request.headers or {}).get(HEADER))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from materia.services import learning
+from materia.services import learning, retraining
 from materia.services.running import Outcome
 from materia.tasks.base import durable_task
 
@@ -43,3 +43,15 @@ def batch_predictions(
     return learning.batch_predictions(
         data_batches or [], model_path, model_id, output_dir, output_format, id_column
     )
+
+
+@durable_task("tasks.ml_tasks.retrain_models")
+def retrain_models() -> Outcome:
+    """Submit a job for each model that is retrained daily."""
+    return retraining.retrain_models()
+
+
+@durable_task("tasks.ml_tasks.retrain_model")
+def retrain_model(name: str) -> Outcome:
+    """Train one model again and put it to use if it is better."""
+    return retraining.retrain_model(name)

@@ -1,0 +1,100 @@
+"""Models that are trained again: add, list, look at, change, run now, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from materia.api import resources, schemas
+from materia.api.answers import answer
+from materia.api.bodies import Raw, read
+from materia.api.documentation import says, takes
+from materia.api.paging import Cursor, Limit, by_name, newest_first, page
+from materia.api.requests import CALLER, Id, MaybeOnce
+from materia.services import retrainings
+from materia.services.retrainings import NewRetraining
+
+router = APIRouter(prefix="/retrainings", tags=["retrainings"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=says(schemas.Retraining, 409, 413, 415, status=201),
+    openapi_extra=takes(schemas.NewRetraining),
+)
+def create(request: Request, body: Raw, once: MaybeOnce) -> Response:
+    """Add a model to retrain; its dataset may come later."""
+    new = NewRetraining(**_values(read(schemas.NewRetraining, body, request)), requested_by=CALLER)
+    row = retrainings.create(new, once=once)
+    here = f"{resources.BASE}/retrainings/{row['name']}"
+    return answer(resources.retraining(row), 201, headers={"Location": here})
+
+
+def _values(model: schemas.RetrainingChange) -> dict[str, Any]:
+    return model.model_dump(by_alias=True, exclude_unset=True)
+
+
+@router.get("", responses=says(schemas.Page[schemas.Retraining]))
+def list_retrainings(limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """List the models that are retrained, by name."""
+    # Databases differ in how they sort text, and a cursor must mean the same in each.
+    rows = sorted(retrainings.every(), key=lambda row: str(row["name"]))
+    after = by_name(cursor)
+    return page(
+        [row for row in rows if row["name"] > after][: limit + 1],
+        limit,
+        len(rows),
+        resource=resources.retraining,
+        place=lambda row: (row["name"],),
+    )
+
+
+@router.get("/{retraining_id}", responses=says(schemas.Retraining, 404))
+def get(retraining_id: Id) -> Response:
+    """Return one by its name."""
+    return answer(resources.retraining(retrainings.get(retraining_id)))
+
+
+@router.patch(
+    "/{retraining_id}",
+    responses=says(schemas.Retraining, 404, 413, 415),
+    openapi_extra=takes(schemas.RetrainingChange),
+)
+def change(request: Request, retraining_id: Id, body: Raw) -> Response:
+    """Change one; the model in use stays until a better one is found."""
+    values = _values(read(schemas.RetrainingChange, body, request))
+    return answer(resources.retraining(retrainings.change(retraining_id, values)))
+
+
+@router.delete("/{retraining_id}", responses=says(schemas.Retraining, 404))
+def delete(retraining_id: Id) -> Response:
+    """Delete one with its history, and return it as it was; its models stay."""
+    return answer(resources.retraining(retrainings.delete(retraining_id)))
+
+
+@router.post(
+    "/{retraining_id}/run",
+    status_code=202,
+    responses=says(schemas.Submitted, 404, 409, status=202),
+)
+def run(retraining_id: Id, once: MaybeOnce) -> Response:
+    """Submit the job that trains it again, now."""
+    job_id = retrainings.run_now(retraining_id, once=once)["id"]
+    links = resources.job_links(job_id)
+    return answer({"task_id": job_id, "links": links}, 202, headers={"Location": links["self"]})
+
+
+@router.get("/{retraining_id}/runs", responses=says(schemas.Page[schemas.RetrainingRun], 404))
+def runs(retraining_id: Id, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """List how trainings ended, newest first: scores of both models, and why one was chosen."""
+    rows, total = retrainings.history(retraining_id, newest_first(cursor), limit + 1)
+    return page(
+        rows,
+        limit,
+        total,
+        resource=resources.retraining_run,
+        place=lambda row: (row["finished_at"], row["job_id"]),
+    )

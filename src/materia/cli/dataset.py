@@ -1,0 +1,96 @@
+"""`materia dataset …`: tables that tasks of a server may read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Look at the tables that tasks may read.")
+
+
+@app.command("list")
+def list_datasets(
+    limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 100,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List tables below the data root, by path; parts of one table are one line."""
+    from materia.cli import tables
+
+    with connect(server, data_dir) as client:
+        page = client.datasets.list(limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    console = tables.stdout()
+    if not page["items"]:
+        none = "there is no table below the data root, which `materia status` shows"
+        console.print(none, soft_wrap=True)
+        return
+    rows = [
+        (
+            d["path"],
+            d["kind"],
+            d["n_files"],
+            size(d["size_bytes"]),
+            tables.local_time(d["changed_at"]),
+        )
+        for d in page["items"]
+    ]
+    console.print(tables.table_of(("path", "kind", "files", "size", "changed"), rows))
+    hidden = page["total"] - len(page["items"])
+    if hidden > 0:
+        console.print(f"… and {hidden} further ones; --limit shows more", style="dim")
+
+
+@app.command()
+def show(
+    dataset: Annotated[
+        str, typer.Argument(metavar="PATH", help="as `materia dataset list` has it")
+    ],
+    delimiter: Annotated[str, typer.Option(help="between the cells of CSV files")] = ",",
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what is in a table: columns and types, rows, and what would be learnt from it."""
+    from materia.cli import tables
+
+    with connect(server, data_dir) as client:
+        found = client.datasets.get(dataset, delimiter=delimiter)
+    if as_json:
+        print_json(found)
+        return
+    learning = found["learning"]
+    counted = "not counted, the table is large" if found["rows"] is None else found["rows"]
+    console = tables.stdout()
+    tables.details(
+        console,
+        {
+            "path": found["path"],
+            "kind": f"{found['kind']} ({found['n_files']} files)",
+            "size": size(found["size_bytes"]),
+            "changed": tables.local_time(found["changed_at"]),
+            "rows": counted,
+            "rejected": found["rows_rejected"] or None,
+            "target": learning["target"],
+            "task": learning["task"],
+            "remarks": "; ".join(learning["remarks"]),
+            "sha256": found["sha256"],
+        },
+    )
+    console.print()
+    rows = [(c["name"], c["type"], c["n_missing"] or "") for c in found["columns"]]
+    console.print(tables.table_of(("column", "type", "missing"), rows))
+
+
+def size(n_bytes: int) -> str:
+    """Return a number of bytes for people."""
+    amount, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.3g} {units[0]}"

@@ -1,0 +1,180 @@
+"""`materia model retraining …`: the table of models that are trained again."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+from materia.cli.job import _argument, _compact
+
+HELP = """Models that are trained again: list, add, change, delete, history.
+
+The daily job trains each entry on its dataset, compares the new model with the
+one in use on rows that neither has learnt from, and keeps the better one.
+
+\b
+  materia model retraining add stock_predictor prices.csv target=price
+  materia model retraining history stock_predictor
+"""
+app = typer.Typer(no_args_is_help=True, help=HELP)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="of the model")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME=VALUE]...", help="of model_config, such as target=y"),
+]
+Metric = Annotated[str | None, typer.Option(help="what decides, such as r2 or accuracy")]
+Channel = Annotated[str | None, typer.Option(help="where notifications go")]
+Daily = Annotated[
+    bool | None, typer.Option("--daily/--not-daily", help="whether the daily job takes it")
+]
+Enabled = Annotated[
+    bool | None, typer.Option("--enabled/--disabled", help="whether it is taken at present")
+]
+
+
+@app.command("list")
+def list_retrainings(
+    limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 100,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List entries by name, with the model in use."""
+    from materia.cli import tables
+
+    with connect(server, data_dir) as client:
+        page = client.retrainings.list(limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    console = tables.stdout()
+    rows = [
+        (r["name"], r["dataset_path"], _when(r), r["champion_id"] or "-") for r in page["items"]
+    ]
+    if not rows:
+        console.print("no model is retrained; `materia model retraining add --help` tells how")
+        return
+    console.print(tables.table_of(("name", "dataset", "trained", "in use"), rows))
+    hidden = page["total"] - len(rows)
+    if hidden > 0:
+        console.print(f"… and {hidden} further ones; --limit shows more", style="dim")
+
+
+@app.command()
+def add(
+    name: Name,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="path; it may come later")],
+    settings: Settings = None,
+    metric: Metric = None,
+    channel: Channel = None,
+    daily: Daily = None,
+    enabled: Enabled = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Add a model to retrain.
+
+    One that is not daily is trained by `materia model retrain NAME`, or by a
+    schedule of its own:
+
+    \b
+      materia schedule add stock ml_tasks.retrain_model name=stock_predictor --every 6h
+    """
+    config = dict(_argument(text) for text in settings or [])
+    fields = _given(metric=metric, channel=channel, is_daily=daily, is_enabled=enabled)
+    with connect(server, data_dir) as client:
+        _told(client.retrainings.create(name, dataset, config, **fields), as_json)
+
+
+@app.command()
+def change(
+    name: Name,
+    settings: Settings = None,
+    dataset: Annotated[str | None, typer.Option(metavar="PATH", help="another dataset")] = None,
+    metric: Metric = None,
+    channel: Channel = None,
+    daily: Daily = None,
+    enabled: Enabled = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Change an entry; settings that are given replace all that it had."""
+    values = _given(
+        dataset_path=dataset,
+        model_config=dict(_argument(text) for text in settings) if settings else None,
+        metric=metric,
+        channel=channel,
+        is_daily=daily,
+        is_enabled=enabled,
+    )
+    if not values:
+        raise typer.BadParameter("say what to change: NAME=VALUE, or an option such as --dataset")
+    with connect(server, data_dir) as client:
+        _told(client.retrainings.change(name, **values), as_json)
+
+
+@app.command()
+def delete(
+    name: Name, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
+) -> None:
+    """Delete an entry and its history; its models stay."""
+    with connect(server, data_dir) as client:
+        deleted = client.retrainings.delete(name)
+    if as_json:
+        print_json(deleted)
+        return
+    typer.echo(f"{deleted['name']} is deleted")
+
+
+@app.command()
+def history(
+    name: Name,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 20,
+    as_json: AsJson = False,
+    server: Server = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show how its trainings ended, newest first, and why."""
+    from materia.cli import tables
+
+    with connect(server, data_dir) as client:
+        page = client.retrainings.runs(name, limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    console = tables.stdout()
+    if not page["items"]:
+        console.print(f"{name} has not been trained yet; `materia model retrain {name}` does it")
+        return
+    rows = [
+        (tables.local_time(run["finished_at"]), run["outcome"], run["reason"])
+        for run in page["items"]
+    ]
+    table = tables.table_of(("ended", "outcome", "because"), rows)
+    table.columns[-1].no_wrap, table.columns[-1].overflow = False, "fold"
+    console.print(table)
+    tables.more(console, page)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _when(entry: dict[str, Any]) -> str:
+    if not entry["is_enabled"]:
+        return "disabled"
+    return "daily" if entry["is_daily"] else "on demand"
+
+
+def _told(entry: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(entry)
+        return
+    config = _compact(entry["model_config"]) or json.dumps({})
+    typer.echo(f"{entry['name']}: {_when(entry)} from {entry['dataset_path']} with {config}")

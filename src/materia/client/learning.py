@@ -1,0 +1,139 @@
+"""What can be done with models, their training and datasets; the same for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from materia.client.nouns import JSON, Noun, as_json, key_of, submission
+from materia.client.steps import Call, got, one_page, sent
+
+PREDICTION = "tasks.ml_tasks.batch_predictions"
+TRAINING = "tasks.ml_tasks.distributed_training"
+
+
+class Models(Noun):
+    """Trained models of a server."""
+
+    path = "/models"
+
+    def list(self, *, name: str | None = None, limit: int = 50, cursor: str | None = None) -> Any:
+        """Return a page of models, newest first: ``{items, next_cursor, total}``."""
+        return self._run(one_page(self.path, name=name, limit=limit, cursor=cursor))
+
+    def get(self, model_id: str) -> Any:
+        """Return one model with its card.
+
+        Args:
+            model_id: Its id, or the name of a retrained model for the one in use.
+        """
+        return self._run(got(self._at(model_id)))
+
+    def delete(self, model_id: str) -> Any:
+        """Delete a model with its file and return it as it was.
+
+        Raises:
+            StateError: It is in use.
+        """
+        return self._run(sent(Call("DELETE", self._at(model_id))))
+
+    def train(
+        self,
+        dataset_path: str,
+        model_config: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Submit a training; returns ``task_id`` and links, its result names the model."""
+        kwargs = {"dataset_path": dataset_path, "model_config": dict(model_config or {})}
+        return self._run(submission(TRAINING, kwargs, idempotency_key))
+
+    def predict(
+        self,
+        model_id: str,
+        data_batches: Sequence[str],
+        *,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Submit predictions of files; returns ``task_id`` and links.
+
+        Args:
+            model_id: As of `get`.
+            data_batches: Paths below the data root.
+            options: output_dir, output_format, id_column.
+        """
+        kwargs = {"model_id": model_id, "data_batches": [*data_batches], **options}
+        return self._run(submission(PREDICTION, kwargs, idempotency_key))
+
+
+class Datasets(Noun):
+    """Tables that tasks of a server may read."""
+
+    path = "/datasets"
+
+    def list(self, *, limit: int = 50, cursor: str | None = None) -> Any:
+        """Return a page of datasets by path: ``{items, next_cursor, total}``."""
+        return self._run(one_page(self.path, limit=limit, cursor=cursor))
+
+    def get(self, dataset_path: str, *, delimiter: str = ",") -> Any:
+        """Return what is in a dataset: columns, rows, and what would be learnt from it."""
+        return self._run(got(self._at(dataset_path), delimiter=delimiter))
+
+
+class Retrainings(Noun):
+    """Models that are trained again, and replaced when a better one is found."""
+
+    path = "/retrainings"
+
+    def create(
+        self,
+        name: str,
+        dataset_path: str,
+        model_config: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Add a model to retrain and return the entry.
+
+        Args:
+            name: Of the model: letters, digits, ``_`` and ``-``, at most 90.
+            dataset_path: What it learns from; may come later.
+            model_config: As a training takes it.
+            fields: metric, is_daily, is_enabled, channel.
+
+        Raises:
+            DefinitionError: Something does not fit.
+            ConflictError: There is one of this name.
+        """
+        body = {"name": name, "dataset_path": dataset_path, "model_config": model_config or {}}
+        content = as_json({**body, **fields})
+        headers = {**JSON, **key_of(idempotency_key)}
+        return self._run(sent(Call("POST", self.path, content=content, headers=headers)))
+
+    def list(self, *, limit: int = 50, cursor: str | None = None) -> Any:
+        """Return a page of entries by name: ``{items, next_cursor, total}``."""
+        return self._run(one_page(self.path, limit=limit, cursor=cursor))
+
+    def get(self, name: str) -> Any:
+        """Return one entry."""
+        return self._run(got(self._at(name)))
+
+    def change(self, name: str, **values: Any) -> Any:
+        """Change fields of an entry and return it; the model in use stays."""
+        call = Call("PATCH", self._at(name), content=as_json(values), headers=JSON)
+        return self._run(sent(call))
+
+    def delete(self, name: str) -> Any:
+        """Delete an entry with its history and return it as it was; its models stay."""
+        return self._run(sent(Call("DELETE", self._at(name))))
+
+    def run(self, name: str, *, idempotency_key: str | None = None) -> Any:
+        """Train it again now; returns ``task_id`` and links."""
+        call = Call("POST", self._at(name, "/run"), headers=key_of(idempotency_key))
+        return self._run(sent(call))
+
+    def runs(self, name: str, *, limit: int = 50, cursor: str | None = None) -> Any:
+        """Return a page of trainings with the scores of both models, newest first."""
+        return self._run(one_page(self._at(name, "/runs"), limit=limit, cursor=cursor))
