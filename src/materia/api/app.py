@@ -18,7 +18,7 @@ from materia.api.problems import translate_errors
 from materia.api.requests import only_known_parameters
 from materia.api.resources import BASE
 from materia.api.routes import campaigns, dashboard, health, jobs, schedules
-from materia.api.schemas import NewJob, NewSchedule, Problem, ScheduleChange
+from materia.api.schemas import NewJob, NewModel, NewSchedule, Problem, ScheduleChange
 from materia.mdl import Definition
 from materia.version import __version__
 
@@ -87,7 +87,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
     )
     shapes = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Definition, NewJob, NewSchedule, ScheduleChange, Problem):
+    for model in (Definition, NewJob, NewModel, NewSchedule, ScheduleChange, Problem):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         shapes.update(schema.pop("$defs", {}))
         shapes[model.__name__] = schema
