@@ -29,6 +29,7 @@ from materia.api.routes import (
 )
 from materia.api.schemas import (
     NewJob,
+    NewModel,
     NewRetraining,
     NewSchedule,
     Problem,
@@ -44,6 +45,7 @@ PUBLIC = frozenset({DOCS, OPENAPI, f"{BASE}/health/live"})
 BODIES = (
     Definition,
     NewJob,
+    NewModel,
     NewSchedule,
     ScheduleChange,
     NewRetraining,

@@ -147,12 +147,16 @@ def _config(
     excluded = given.get("exclude", [])
     if not isinstance(excluded, list):
         raise DefinitionError(
-            "model_config.exclude: must be a list of columns", path="model_config.exclude"
+            "model_config.exclude: must be a list of columns",
+            "for example exclude: [power]",
+            path="model_config.exclude",
         )
     types = given.get("types", {})
     if not isinstance(types, dict):
         raise DefinitionError(
-            "model_config.types: must be a mapping of columns to types", path="model_config.types"
+            "model_config.types: must be a mapping of columns to types",
+            "for example types: {gas: category}",
+            path="model_config.types",
         )
     few = {"estimator": "gp", "num_partitions": 1} if n_rows <= FEW_ROWS else {}
     return {
