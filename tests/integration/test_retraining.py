@@ -24,7 +24,7 @@ from serving import InProcess
 from workers import Cluster
 
 DIABETES = load_diabetes()
-CONFIG = {"n_estimators": 3, "max_depth": 1, "target": "target", "num_partitions": 2}
+CONFIG = {"n_estimators": 3, "max_depth": 1, "target": "target", "num_partitions": 1}
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -63,7 +63,7 @@ def test_a_model_is_replaced_by_a_better_one_and_kept_before_a_worse_one(
 
     def run() -> Any:
         submitted = sdk.retrainings.run("glucose")
-        return sdk.jobs.result(submitted["task_id"], timeout_s=120)
+        return sdk.jobs.result(submitted["task_id"], timeout_s=240)
 
     first = run()
     assert (first["status"], first["outcome"], first["former_score"]) == (
@@ -116,7 +116,7 @@ def test_the_daily_job_takes_what_has_data_and_says_what_waits(
     names = [entry["name"] for entry in sdk.retrainings.list()["items"]]
     assert names == ["sentiment_analyzer", "stock_predictor"]
     task = "tasks.ml_tasks.retrain_models"
-    found = cluster.client().send_task(task, queue="ml").get(timeout=60)
+    found = cluster.client().send_task(task, queue="ml").get(timeout=120)
     assert (found["status"], found["models"]) == ("scheduled", [])
     assert [entry["model"] for entry in found["skipped"]] == names
     assert "datasets/stock_predictor.csv" in found["skipped"][1]["reason"]
@@ -128,12 +128,12 @@ def test_the_daily_job_takes_what_has_data_and_says_what_waits(
     write("broken.csv", 3)
     sdk.retrainings.create("broken", "broken.csv", CONFIG)
     asked = cluster.client().send_task(task, queue="ml")
-    found = asked.get(timeout=60)
+    found = asked.get(timeout=120)
     assert [entry["model"] for entry in found["models"]] == ["broken", "stock_predictor"]
     trained = {entry["model"]: entry["task_id"] for entry in found["models"]}
-    done = sdk.jobs.wait(trained["stock_predictor"], timeout_s=120)
+    done = sdk.jobs.wait(trained["stock_predictor"], timeout_s=240)
     assert done["result"]["outcome"] == "promoted"
-    failed = sdk.jobs.wait(trained["broken"], timeout_s=120)
+    failed = sdk.jobs.wait(trained["broken"], timeout_s=240)
     assert failed["state"] == "FAILED"
     run = sdk.retrainings.runs("broken")["items"][0]
     assert (run["outcome"], run["reason"]) == ("failed", failed["error"]["message"])
@@ -153,7 +153,7 @@ def test_a_training_whose_process_dies_promotes_once(cluster: Cluster, sdk: Clie
     kept = settings.current().artifact_dir / "jobs"
     wait_until(lambda: len(list(kept.glob("*/*.npz"))) >= 2, "some partitions are trained")
     os.kill(worker.children()[0], signal.SIGKILL)
-    result = sdk.jobs.result(task_id, timeout_s=180)
+    result = sdk.jobs.result(task_id, timeout_s=240)
     assert result["outcome"] == "promoted"
     assert result["items_resumed"] >= 2
     assert jobs.get(task_id)["crashes"] == 1

@@ -110,8 +110,12 @@ def _look_at_dataset(config: Any, dataset_path: str) -> None:
         for part in found:
             files.resolve(str(part))
         header = header_of(found[0], config.training.delimiter)
-    with _of("model_config"):
+    try:
         check_names(config.training, header)
+    except DataError as error:
+        # Its message begins with the key of the configuration.
+        path = error.message.partition(":")[0]
+        raise DefinitionError(error.message, error.hint, path=path) from None
 
 
 def _search(param_grid: Any, dataset_path: str, model_config: Any = None, **options: Any) -> None:

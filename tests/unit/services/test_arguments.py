@@ -60,7 +60,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     (TRAIN, {"model_config": {"estimator": "randomforest"}}, "model_config.estimator", "forest"),
     (TRAIN, {"model_config": {"num_partitions": 0}}, "model_config.num_partitions", ""),
     (TRAIN, {"model_config": {"metric": "r3"}}, "model_config.metric", "r2"),
-    (TRAIN, {"model_config": {"target": "z"}}, "model_config", "target"),
+    (TRAIN, {"model_config": {"target": "z"}}, "model_config.target", "x, y"),
     (TRAIN, {"model_config": [1]}, "model_config", "mapping"),
     (TRAIN, {"dataset_path": "b.csv"}, "dataset_path", "dataset"),
     (TRAIN, {"dataset_path": "../outside.csv"}, "dataset_path", "MATERIA_DATA_ROOTS"),
