@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from materia import settings
 from materia.errors import (
     AccessError,
     DataError,
@@ -266,6 +267,21 @@ def _retraining(name: str) -> None:
         retrainings.get(name)
 
 
+def _notification(message: str, channel: str = "default") -> None:
+    from materia.services import notifications
+
+    notifications.require_message(message)
+    # A server that was told of no channels leaves it to the worker, which may know some.
+    if settings.current().channels:
+        notifications.addresses_of(channel)
+
+
+def _clean_up(keep_last: int = 3, older_than_days: float = 7) -> None:
+    from materia.services import retention
+
+    retention.require_ages(keep_last, older_than_days)
+
+
 def _nothing(**_: Any) -> None:
     """What can only be looked at."""
 
@@ -275,6 +291,8 @@ CHECKS: Mapping[str, tuple[Check, Check]] = {
     "tasks.ml_tasks.hyperparameter_search": (_search, _search_data),
     "tasks.ml_tasks.batch_predictions": (_prediction, _prediction_data),
     "tasks.ml_tasks.retrain_model": (_nothing, _retraining),
+    "tasks.simple_tasks.send_notification": (_notification, _nothing),
+    "tasks.campaign_tasks.cleanup_old_checkpoints": (_clean_up, _nothing),
     "tasks.data_tasks.process_large_csv": (_processing, _processing_data),
     "tasks.data_tasks.aggregate_data": (_aggregation, _aggregation_data),
 }

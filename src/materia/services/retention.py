@@ -182,6 +182,21 @@ def _rows(jobs_before: float, events_before: float) -> dict[str, int]:
     }
 
 
+def require_ages(keep_last: Any, older_than_days: Any) -> None:
+    """Raise a DefinitionError unless checkpoints can be told apart by these."""
+    if type(keep_last) is not int or not 0 <= keep_last <= 10_000:
+        raise DefinitionError(
+            f"keep_last: {keep_last!r:.50} is no whole number from 0 to 10000", path="keep_last"
+        )
+    if type(older_than_days) not in (int, float) or not (
+        math.isfinite(older_than_days) and 0 <= older_than_days <= 36_500
+    ):
+        raise DefinitionError(
+            f"older_than_days: {older_than_days!r:.50} is no number from 0 to 36500",
+            path="older_than_days",
+        )
+
+
 def cleanup_old_checkpoints(keep_last: Any, older_than_days: Any) -> Outcome:
     """Delete old surrogate checkpoints.
 
@@ -195,17 +210,9 @@ def cleanup_old_checkpoints(keep_last: Any, older_than_days: Any) -> Outcome:
     Raises:
         DefinitionError: One of the two is no such number.
     """
-    if type(keep_last) is not int or not 0 <= keep_last <= 10_000:
-        raise DefinitionError(
-            f"keep_last: {keep_last!r:.50} is no whole number from 0 to 10000", path="keep_last"
-        )
-    days = older_than_days
-    if type(days) not in (int, float) or not (math.isfinite(days) and 0 <= days <= 36_500):
-        raise DefinitionError(
-            f"older_than_days: {days!r:.50} is no number from 0 to 36500", path="older_than_days"
-        )
+    require_ages(keep_last, older_than_days)
     freed, root = Freed(), settings.current().artifact_dir / "campaigns"
-    before = time.time() - days * DAY_S
+    before = time.time() - older_than_days * DAY_S
     gone: list[tuple[str, int]] = []
     with sweep.opened(root) as folder:
         names = [] if folder is None else _names(folder)

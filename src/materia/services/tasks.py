@@ -55,26 +55,30 @@ def require(
             f"queue: there is no queue {queue!r}", did_you_mean(queue, queues), path="queue"
         )
     try:
-        check(task, args, kwargs, look=look)
+        _check(task, _by_name(task, known[task], args, kwargs), look=look)
     except DefinitionError as error:
         if error.path != "kwargs":
             error.path = f"kwargs.{error.path}"
         raise
 
 
-def check(task: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, look: bool = False) -> None:
-    """Check the arguments of a task; those of an unknown one are not looked at.
+def check(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Check the arguments that a worker was sent; those of an unknown task are not looked at.
 
     Raises:
-        DefinitionError: They do not fit; `path` says which one.
+        TypeError: They are not those of the task, as Python says it.
+        DefinitionError: One of them does not fit; `path` says which one.
     """
     signature = signatures().get(task)
     if signature is not None:
-        found = _by_name(task, signature, args, kwargs)
-        for name, value in found.items():
-            if name in _types(task):
-                _types(task)[name].require(name, value)
-        arguments.check(task, found, look=look)
+        _check(task, signature.bind(*args, **kwargs).arguments, look=False)
+
+
+def _check(task: str, found: Mapping[str, Any], *, look: bool) -> None:
+    for name, value in found.items():
+        if name in _types(task):
+            _types(task)[name].require(name, value)
+    arguments.check(task, found, look=look)
 
 
 def _by_name(

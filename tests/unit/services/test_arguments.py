@@ -19,6 +19,8 @@ SEARCH = "tasks.ml_tasks.hyperparameter_search"
 PREDICT = "tasks.ml_tasks.batch_predictions"
 PROCESS = "tasks.data_tasks.process_large_csv"
 AGGREGATE = "tasks.data_tasks.aggregate_data"
+NOTIFY = "tasks.simple_tasks.send_notification"
+CLEAN_UP = "tasks.campaign_tasks.cleanup_old_checkpoints"
 THOUSAND = list(range(1, 1001))
 
 
@@ -50,6 +52,8 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     (AGGREGATE, {"data_sources": ["a.csv"], "group_by": ["x"], "aggregations": ["mean"]}),
+    (NOTIFY, {"message": "done"}),
+    (CLEAN_UP, {"keep_last": 0, "older_than_days": 1.5}),
 ]
 
 BAD: list[tuple[str, dict[str, Any], str, str]] = [
@@ -102,6 +106,10 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     (PREDICT, {"data_batches": "a.csv"}, "data_batches", "list of texts"),
     (PREDICT, {"data_batches": []}, "data_batches", "at least one"),
     (PREDICT, {"output_format": "xml"}, "output_format", "parquet"),
+    (NOTIFY, {"message": " "}, "message", "not empty"),
+    (NOTIFY, {"message": 5}, "message", "text"),
+    (CLEAN_UP, {"keep_last": -1}, "keep_last", "10000"),
+    (CLEAN_UP, {"older_than_days": "7"}, "older_than_days", "number"),
     (PREDICT, {"output_dir": "/tmp"}, "output_dir", "MATERIA_DATA_ROOTS"),
 ]
 VALID: dict[str, dict[str, Any]] = {
@@ -109,6 +117,8 @@ VALID: dict[str, dict[str, Any]] = {
     SEARCH: {"param_grid": {"max_depth": [3]}, "dataset_path": "a.csv"},
     PROCESS: {"file_path": "a.csv", "output_path": "b.csv"},
     AGGREGATE: {"data_sources": ["a.csv"]},
+    NOTIFY: {"message": "done"},
+    CLEAN_UP: {},
     PREDICT: {"model_path": "old.pkl", "data_batches": ["a.csv"]},
 }
 
