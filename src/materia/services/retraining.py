@@ -118,13 +118,53 @@ def _unchanged(row: Row, data: _Data) -> Outcome:
 def _trained(
     row: Row, path: Path, data: _Data, fingerprint: str, champion: Row | None, lost: str
 ) -> Outcome:
-    from materia.ml import model_file, retraining, training
+    """Return what a training leads to.
+
+    Args:
+        champion: The model in use, None where there is none to compare with.
+        lost: Why there is none.
+    """
+    from materia.ml import retraining
 
     known = None if row["hold_out"] is None else retraining.HoldOut.from_data(row["hold_out"])
     config = retrainings.config_of(row)
     contest = retraining.plan_contest(row["name"], config, path, known)
     data.require_unchanged()
-    partial = Partial.of(_job_id(), data.sha256, config, contest.hold_out.to_data())
+    rule = contest.hold_out.to_data()
+    partial = Partial.of(_job_id(), data.sha256, config, rule)
+    trained, n_resumed = _challenger(contest, partial)
+    former, lost = (None, lost) if champion is None else _former_score(champion, contest)
+    score, n_held_out = float(trained.result["ensemble_score"]), len(contest.plan.held_out)
+    is_better = former is None or score > former
+    told = f"{trained.result['metric']} {score:.4g} on {n_held_out} held-out rows"
+    run = _run(
+        row,
+        "promoted" if is_better else "kept",
+        f"{told}; {lost}" if former is None else f"{told}, {former:.4g} with the one in use",
+        metric=trained.result["metric"],
+        champion_score=former,
+        challenger_score=score,
+        n_rows=int(trained.result["total_samples"]),
+        n_held_out=n_held_out,
+        data_sha256=data.sha256,
+    )
+    model = None
+    if is_better:
+        trained = replace(trained, card={**trained.card, "hold_out": rule})
+        model = learning.store_model(trained, row["name"], path, _job_id())
+        run["challenger_id"] = model["id"]
+    partial.forget()
+    details = {name: trained.result[name] for name in ("results", "remarks")}
+    result = {**_result(run), **details, "items_resumed": n_resumed}
+    if model is not None:
+        result["model_path"] = model["path"]
+    return Outcome(result, lambda work: _settle(work, row, run, fingerprint, model, rule))
+
+
+def _challenger(contest: Any, partial: Partial) -> tuple[Any, int]:
+    """Return the new model, and how many of its partitions an earlier attempt trained."""
+    from materia.ml import training
+
     outcomes, failures, n_resumed = learning._map(
         training.train_partition,
         training.items(contest.plan),
@@ -134,56 +174,34 @@ def _trained(
         unpack=learning._unpack_partition,
         message="partitions trained",
     )
-    trained = training.assemble(contest.plan, outcomes, failures)
-    score = float(trained.result["ensemble_score"])
-    former: float | None = None
-    if champion is not None:
-        try:
-            model = model_file.read_model(files.readable(champion["path"]), champion["sha256"])
-            former = retraining.judge(model, contest)
-        except (DataError, NotFoundError) as error:
-            lost = f"the one in use cannot be compared: {error.message}"
-    is_better = former is None or score > former
-    metric = trained.result["metric"]
-    told_scores = f"{metric} {score:.4g} on {len(contest.plan.held_out)} held-out rows"
-    reason = (
-        f"{told_scores}; {lost}"
-        if former is None
-        else f"{told_scores}, {former:.4g} with the one in use"
-    )
-    run = _run(
-        row,
-        "promoted" if is_better else "kept",
-        reason,
-        metric=metric,
-        champion_score=former,
-        challenger_score=score,
-        n_rows=int(trained.result["total_samples"]),
-        n_held_out=len(contest.plan.held_out),
-        data_sha256=data.sha256,
-    )
+    return training.assemble(contest.plan, outcomes, failures), n_resumed
+
+
+def _former_score(champion: Row, contest: Any) -> tuple[float | None, str]:
+    """Return the score of the model in use, or why it cannot be compared."""
+    from materia.ml import model_file, retraining
+
+    try:
+        model = model_file.read_model(files.readable(champion["path"]), champion["sha256"])
+        return retraining.judge(model, contest), ""
+    except (DataError, NotFoundError) as error:
+        return None, f"the one in use cannot be compared: {error.message}"
+
+
+def _settle(
+    work: Work, row: Row, run: Row, fingerprint: str, model: Row | None, rule: dict[str, Any]
+) -> None:
+    """Write what a training led to, together with the final state of its job."""
     values: Row = {"fingerprint": fingerprint}
-    model_row = None
-    if is_better:
-        trained = replace(trained, card={**trained.card, "hold_out": contest.hold_out.to_data()})
-        model_row = learning.store_model(trained, row["name"], path, _job_id())
-        run["challenger_id"] = model_row["id"]
-        values |= {"champion_id": model_row["id"], "hold_out": contest.hold_out.to_data()}
-
-    def settle(work: Work) -> None:
-        if not rows.finish(work.connection, row, values):
-            raise Superseded(f"'{row['name']}' was changed meanwhile; this training is void")
-        rows.add_run(work.database, work.connection, run)
-        if model_row is not None:
-            model_rows.add(work.database, work.connection, model_row)
-            retrainings.notify(
-                work, row, run["job_id"], f"model '{row['name']}' is replaced: {reason}"
-            )
-
-    partial.forget()
-    details = {"results": trained.result["results"], "remarks": trained.result["remarks"]}
-    path_of = {} if model_row is None else {"model_path": model_row["path"]}
-    return Outcome({**_result(run), **details, **path_of, "items_resumed": n_resumed}, settle)
+    if model is not None:
+        values |= {"champion_id": model["id"], "hold_out": rule}
+    if not rows.finish(work.connection, row, values):
+        raise Superseded(f"'{row['name']}' was changed meanwhile; this training is void")
+    rows.add_run(work.database, work.connection, run)
+    if model is not None:
+        model_rows.add(work.database, work.connection, model)
+        message = f"model '{row['name']}' is replaced: {run['reason']}"
+        retrainings.notify(work, row, run["job_id"], message)
 
 
 def _job_id() -> str:
