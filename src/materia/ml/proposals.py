@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from materia.engine.campaign import Campaign
 from materia.errors import StateError
 from materia.ml.grid import Trial
 from materia.ml.ranges import Range
@@ -38,6 +37,9 @@ class Proposals:
             if isinstance(found, Range) or len(found) > 1
         }
         self._asked: list[str] | None = None
+        # Here, because every process that scores trials loads this file.
+        from materia.engine.campaign import Campaign
+
         self._campaign = Campaign.from_dict(self._definition(n, seed)) if self._free else None
 
     def ask(self) -> list[Trial]:
