@@ -2,19 +2,19 @@
 
     python benchmarks/data/large_csv.py [--smoke] [--rows N] [--rounds N] [--flat] [--folder F]
 
-The table has eight columns, about 65 bytes a row, and 20 bad rows: too short, too long, a word for a
-number, not UTF-8. The competitors get a copy without these, as they stop at some and take others for
-good in silence. Every competitor, in a process of its own,
+The table has eight columns, about 65 bytes a row, and 20 bad rows: too short, too long, a word for
+a number, not UTF-8. The competitors get a copy without these, as they stop at some and take others
+for good in silence. Every competitor, in a process of its own,
 
-1. keeps the rows with ``amount > 100``, adds ``total = price * quantity`` and writes all nine columns
-   to a CSV file;
+1. keeps the rows with ``amount > 100``, adds ``total = price * quantity`` and writes all nine
+   columns to a CSV file;
 2. reads that file and gives, by ``city``, the number of rows, and sum and mean of ``total``.
 
 - ours: `materia.data.process` and `materia.data.aggregate`, with every bad row named.
 - polars: ``scan_csv → filter → with_columns → sink_csv``, then ``scan_csv → group_by → collect``,
   both with the streaming engine.
-- polars_once: the same from one reading, file and groups in one ``collect_all``; less than is asked,
-  as nothing reads the file.
+- polars_once: the same from one reading, file and groups in one ``collect_all``; less than is
+  asked, as nothing reads the file.
 - pandas: ``read_csv(chunksize=10**6)`` for each step, in an environment of its own.
 
 Each round runs all competitors one after the other; a ratio is the median of the ratios in a round.
