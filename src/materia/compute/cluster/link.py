@@ -31,6 +31,7 @@ class Link:
     def __init__(self, place: ClusterPlace) -> None:
         self.place = place
         self.pid = os.getpid()
+        self._path = list(map(str, sys.path))
         self._connection, self._theirs = Pipe()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -41,7 +42,7 @@ class Link:
             TransientError: The machine has no room for another process.
         """
         fd = self._theirs.fileno()
-        path = json.dumps([str(entry) for entry in sys.path])
+        path = json.dumps(self._path)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", PROGRAM, path, str(fd), str(os.getpid())],
@@ -93,6 +94,11 @@ class Link:
             return self._process.poll() is not None or self._connection.poll(0.0)
         return True
 
+    def fits(self, place: ClusterPlace) -> bool:
+        """Tell whether it may serve another map: same process, same cluster, and it lives."""
+        same = self.pid == os.getpid() and self.place == place
+        return same and self._path == list(map(str, sys.path)) and not self.has_ended()
+
     def stop(self) -> None:
         """Make the driver cancel what runs and leave; harmless when repeated."""
         try:
@@ -134,7 +140,7 @@ def driver_of(place: ClusterPlace) -> Iterator[Link]:
     if find_spec("ray") is None:
         raise MissingExtraError("ray", "computing on a Ray cluster")
     link, _kept = _kept, None
-    if link is not None and not _fits(link, place):
+    if link is not None and not link.fits(place):
         _end(link)
         link = None
     try:
@@ -155,10 +161,6 @@ def leave() -> None:
     link, _kept = _kept, None
     if link is not None:
         _end(link)
-
-
-def _fits(link: Link, place: ClusterPlace) -> bool:
-    return link.pid == os.getpid() and link.place == place and not link.has_ended()
 
 
 def _end(link: Link) -> None:

@@ -80,7 +80,8 @@ def _prepare(load: Load) -> None:
 def _fetch(load: Load) -> memoryview:
     import ray
 
-    return memoryview(ray.get(load.content[0]))
+    # A small one does not lie in the object store, and could be written.
+    return memoryview(ray.get(load.content[0])).toreadonly()
 
 
 def _keep_to_one_thread() -> None:
