@@ -19,6 +19,15 @@ TOKEN = "a token of the tests, which is long enough"
 START_TIMEOUT_S = 240.0
 TESTS = Path(__file__).parent
 
+# Ray takes loopback for a reason not to have a second node.
+NODE = """
+from ray._private import ray_constants, services
+from ray.scripts import scripts
+ray_constants.ENABLE_RAY_CLUSTER = True
+services.get_node_ip_address = lambda *_: "127.0.0.1"
+scripts.main()
+"""
+
 
 class RayHead:
     """A head on loopback that asks for a token; may be killed and started again."""
@@ -117,7 +126,7 @@ class RayNode:
             "--include-log-monitor": "false",
         }
         words = [str(word) for option in options.items() for word in option]
-        ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+        ray = [sys.executable, "-c", NODE]
         self._process = subprocess.Popen(
             [*ray, "start", "--block", *words],
             env={**os.environ, **ray_environment(place.host, TOKEN), MARK: self._mark},

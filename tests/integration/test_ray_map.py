@@ -151,17 +151,14 @@ def test_a_signal_whose_exception_cancels_is_heard_at_once(tmp_path: Path) -> No
     def interrupt(*_: object) -> None:
         raise Interrupted
 
+    def arm(done: float, total: float | None, message: str) -> None:
+        if (tmp_path / "1.pid").is_file() and not signal.getitimer(signal.ITIMER_REAL)[0]:
+            signal.alarm(1)
+
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with pytest.raises(Interrupted):
-            run(
-                bodies.announce_and_hang,
-                [0, 1],
-                shared=tmp_path,
-                progress=lambda *_: (
-                    signal.alarm(1) if (tmp_path / "1.pid").is_file() else None  # type: ignore[func-returns-value]
-                ),
-            )
+            run(bodies.announce_and_hang, [0, 1], shared=tmp_path, progress=arm)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -220,6 +217,7 @@ def test_a_wrong_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cluster_that_is_not_there_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATERIA_RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("MATERIA_RAY_DASHBOARD_URL", "http://127.0.0.1:1")
     settings.current.cache_clear()
     started = time.monotonic()
     with pytest.raises(TransientError, match="does not answer"):

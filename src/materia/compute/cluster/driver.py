@@ -38,8 +38,8 @@ from materia.errors import DataError, MateriaError, StateError, TransientError
 REACH_S = 5.0
 IDLE_S = 30.0
 """A driver without a map ends after it: its processes hold memory and places of the cluster."""
-KEPT_S = 2.0
-"""Longest pause before the end of its parent is noticed, where the system does not tell."""
+LINGER_S = 0.2
+"""Between the loss of a process and the question whether the head is lost too."""
 
 
 def main(fd: int, parent: int) -> None:
@@ -104,15 +104,18 @@ class Session:
     """
 
     def __init__(self, request: Connect, reports: Reports) -> None:
-        _require_reachable(request)
+        require_reachable(request)
         import ray
 
         self._ray = ray
+        self._request = request
         self._reports = reports
         self._running: dict[Any, int] = {}
         self._load: Any = None
         self._loading: list[Any] = []
         try:
+            # Refuses a wrong token at once, which `init` is told again and again.
+            ray._raylet.GcsClient(address=f"{request.host}:{request.port}")
             ray.init(
                 address=f"{request.host}:{request.port}",
                 configure_logging=False,
@@ -164,7 +167,8 @@ class Session:
     def _put(self, fd: int) -> Any:
         size = os.fstat(fd).st_size
         with os.fdopen(fd, "rb") as file:
-            content = np.memmap(file, dtype=np.uint8, mode="r", shape=(size,))
+            # Ray would copy a `memmap` for every process that reads it.
+            content = np.asarray(np.memmap(file, dtype=np.uint8, mode="r", shape=(size,)))
         try:
             return self._ray.put(content)
         except Exception as error:
@@ -208,7 +212,18 @@ class Session:
         elif _lost_cluster(error):
             self._report_gone(error)
         else:
-            self._reports.send(Lost(index, how_it_died(error)))
+            # A head that dies takes processes with it, which is noticed first; Ray's thread that
+            # tells of it must not wait.
+            lost = Lost(index, how_it_died(error))
+            threading.Timer(LINGER_S, self._report_lost, (lost,)).start()
+
+    def _report_lost(self, lost: Lost) -> None:
+        try:
+            require_reachable(self._request)
+        except TransientError as gone:
+            self._reports.send(Unusable(gone.code, gone.message, gone.hint))
+        else:
+            self._reports.send(lost)
 
     def _report_gone(self, error: BaseException) -> None:
         gone = _gone(error)
@@ -221,8 +236,8 @@ def _sys_path() -> list[str]:
     return [entry for entry in sys.path if entry]
 
 
-def _require_reachable(request: Connect) -> None:
-    """Ray itself would try for most of a minute."""
+def require_reachable(request: Connect) -> None:
+    """Raise `TransientError` at once; Ray itself would try for most of a minute."""
     try:
         socket.create_connection((request.host, request.port), REACH_S).close()
     except OSError as error:
