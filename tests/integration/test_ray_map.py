@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,12 +22,22 @@ import test_map_items as promises  # noqa: E402
 
 from materia import settings  # noqa: E402
 from materia.compute import DIED, Done, Failed, backend, cluster_nodes  # noqa: E402
-from materia.compute.cluster import link  # noqa: E402
+from materia.compute.cluster import driver, link  # noqa: E402
+from materia.compute.cluster.place import DASHBOARD_PORT  # noqa: E402
 from materia.errors import MissingExtraError, StateError, TransientError  # noqa: E402
+from materia.stack import ray_head  # noqa: E402
 from ray_heads import RayHead, RayNode  # noqa: E402
 from servers import is_alive, wait_until  # noqa: E402
 
 PATIENCE_S = 60.0
+OTHER_VERSION = """
+import json, sys
+from ray._raylet import GcsClient
+head = GcsClient(address=sys.argv[1])
+said = json.loads(head.internal_kv_get(b"CLUSTER_METADATA", b"cluster", timeout=10))
+said["ray_version"] = "1.2.3"
+head.internal_kv_put(b"CLUSTER_METADATA", json.dumps(said).encode(), True, b"cluster", timeout=10)
+"""
 
 
 class Interrupted(Exception):
@@ -257,6 +268,14 @@ def test_a_head_that_was_started_again_is_met_again(
         own.start()
         assert own.place.port != before.port
         assert run(bodies.add, [1, 2], shared=1) == [Done(2), Done(3)]
+        subprocess.run(
+            [sys.executable, "-c", OTHER_VERSION, own.place.address],
+            env={**os.environ, **own.place.environment},
+            check=True,
+        )
+        link.leave()
+        with pytest.raises(StateError, match=r"of another version.* 1\.2\.3"):
+            run(bodies.add, [1], shared=1)
         own.stop()
         assert own.processes() == []
         assert not own.place_file.exists()
@@ -268,3 +287,24 @@ def test_importing_materia_does_not_import_ray() -> None:
     code = "import sys, materia.compute, materia.tasks; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert "ray" not in sys.modules, os.getpid()
+
+
+def test_the_documented_example_prints_every_node(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text()
+    [example] = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(example, {})  # noqa: S102 - our own document
+    assert "127.0.0.1 alive 2.0" in capsys.readouterr().out
+
+
+def test_the_documented_figures_of_clusters_are_those_of_the_code() -> None:
+    root = Path(__file__).parents[2] / "docs"
+    page, record = (
+        (root / "clusters.md").read_text(),
+        (root / "decisions/ray-drivers.md").read_text(),
+    )
+    assert ray_head.IDLE_WORKERS_PER_CPU == 4 and "four times their CPUs" in page
+    assert ray_head.STORE_SHARE == 0.2 and ray_head.STORE_BYTES[1] == 4_000_000_000
+    assert "a fifth of its memory, at most 4 GB" in page
+    assert (ray_head.WORKER_PORTS[0], ray_head.WORKER_PORTS[-1]) == (10002, 19999)
+    assert "10002 to 19999" in page and f"port {DASHBOARD_PORT}" in page
+    assert driver.IDLE_S == 30 and "leaves after 30 s" in record

@@ -38,6 +38,10 @@ WORKER_PORTS = range(10002, 20000)
 
 STORE_SHARE = 0.2
 STORE_BYTES = (100_000_000, 4_000_000_000)
+IDLE_WORKERS_PER_CPU = 4
+"""Every job's process has Ray workers of its own. Where Ray keeps one idle per CPU, as it does by
+itself, jobs that take turns wait for new ones at each turn: docs/decisions/ray-drivers.md."""
+
 PAUSE_S = 0.2
 ASK_S = 5.0
 
@@ -136,6 +140,7 @@ class Head:
         inherited = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "MATERIA_"))}
         stack = {n: os.environ[n] for n in (orphans.MARK,) if n in os.environ}
         patience = {
+            "RAY_num_workers_soft_limit": str(IDLE_WORKERS_PER_CPU * self._n_cpus),
             # On a busy machine Ray's parts need longer to find each other than it expects.
             "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "100",
             "RAY_raylet_start_wait_time_s": "30",

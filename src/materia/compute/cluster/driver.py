@@ -115,7 +115,8 @@ class Session:
         self._loading: list[Any] = []
         try:
             # Refuses a wrong token at once, which `init` is told again and again.
-            ray._raylet.GcsClient(address=f"{request.host}:{request.port}")
+            gcs: Any = ray._raylet
+            gcs.GcsClient(address=f"{request.host}:{request.port}")
             ray.init(
                 address=f"{request.host}:{request.port}",
                 configure_logging=False,
