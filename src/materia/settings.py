@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
     processes_per_job: Annotated[int, Field(ge=1, le=1024)] = Field(
         2,
-        description="processes, here or on a cluster, that a training or prediction uses at a time",
+        description="processes, of this machine or a cluster, that one job uses at a time",
     )
     ray_address: str | None = Field(
         None,

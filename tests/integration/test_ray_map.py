@@ -25,7 +25,7 @@ from materia.compute import DIED, Done, Failed, backend, cluster_nodes  # noqa: 
 from materia.compute.cluster import driver, link  # noqa: E402
 from materia.compute.cluster.place import DASHBOARD_PORT  # noqa: E402
 from materia.errors import MissingExtraError, StateError, TransientError  # noqa: E402
-from materia.stack import ray_head  # noqa: E402
+from materia.stack import ray_head as head  # noqa: E402
 from ray_heads import RayHead, RayNode  # noqa: E402
 from servers import is_alive, wait_until  # noqa: E402
 
@@ -302,9 +302,9 @@ def test_the_documented_figures_of_clusters_are_those_of_the_code() -> None:
         (root / "clusters.md").read_text(),
         (root / "decisions/ray-drivers.md").read_text(),
     )
-    assert ray_head.IDLE_WORKERS_PER_CPU == 4 and "four times their CPUs" in page
-    assert ray_head.STORE_SHARE == 0.2 and ray_head.STORE_BYTES[1] == 4_000_000_000
+    assert head.IDLE_WORKERS_PER_CPU == 4 and "four times their CPUs" in page
+    assert head.STORE_SHARE == 0.2 and head.STORE_BYTES[1] == 4_000_000_000
     assert "a fifth of its memory, at most 4 GB" in page
-    assert (ray_head.WORKER_PORTS[0], ray_head.WORKER_PORTS[-1]) == (10002, 19999)
+    assert (head.WORKER_PORTS[0], head.WORKER_PORTS[-1]) == (10002, 19999)
     assert "10002 to 19999" in page and f"port {DASHBOARD_PORT}" in page
     assert driver.IDLE_S == 30 and "leaves after 30 s" in record
