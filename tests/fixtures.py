@@ -10,7 +10,9 @@ import pytest
 
 from materia import settings
 from materia.broker.app import app
+from materia.compute.cluster import link
 from materia.store.database import database
+from ray_heads import RayHead
 from servers import RedisServer
 from workers import QUICK, TESTS, Cluster
 
@@ -56,6 +58,18 @@ def redis_backed(
     """Like `backends`, on a Redis server of the test's own."""
     yield lambda server: point_services_at(monkeypatch, tmp_path, database_url, server)
     database().close()
+
+
+@pytest.fixture(scope="session")
+def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
+    """Return the Ray head of the session, with two CPUs; tests that end it start their own."""
+    head = RayHead(tmp_path_factory.mktemp("ray"))
+    try:
+        head.start()
+        yield head
+    finally:
+        link.leave()
+        head.kill()
 
 
 @pytest.fixture

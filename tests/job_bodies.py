@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from materia.compute import backend
 from materia.errors import TransientError
 from materia.services import running
 from materia.tasks.base import durable_task
@@ -93,3 +94,15 @@ def work(kind: str, seconds: float) -> str:
             except BaseException:  # noqa: BLE001 - the point of this body
                 continue
     return kind
+
+
+def announce_and_hang(item: int, shared: str) -> None:
+    """Say where it runs, then hold the interpreter in native code that hears no signal."""
+    Path(shared, f"{item}.pid").write_text(str(os.getpid()))
+    ctypes.PyDLL(None).sleep(600)
+
+
+@durable_task("tasks.test.map_and_hang")
+def map_and_hang(folder: str) -> None:
+    """Hang in two items of the backend that is configured."""
+    backend()(announce_and_hang, [0, 1], shared=folder, n_processes=2, progress=running.progress)

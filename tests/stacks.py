@@ -33,11 +33,19 @@ def materia(*arguments: object, timeout_s: float = 120.0) -> subprocess.Complete
 class Stack:
     """`materia up` on a data folder; may be stopped or killed and started again."""
 
-    def __init__(self, data_dir: Path, *, n_workers: int = 1, env: dict[str, str] | None = None):
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        n_workers: int = 1,
+        env: dict[str, str] | None = None,
+        options: tuple[str, ...] = (),
+    ) -> None:
         self.data_dir = data_dir
         self.port = 0
         self._n_workers = n_workers
         self._env = env or {}
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._output = data_dir.with_name(f"{data_dir.name}.out")
 
@@ -63,6 +71,7 @@ class Stack:
                 [
                     *(MATERIA, "up", "--data-dir", self.data_dir),
                     *("--port", str(self.port), "--workers", str(self._n_workers)),
+                    *self._options,
                 ],
                 env={**os.environ, **self._env},
                 stdin=subprocess.DEVNULL,

@@ -61,7 +61,8 @@ class Settings(BaseSettings):
         3, description="deaths of its own process after which a job is quarantined"
     )
     processes_per_job: Annotated[int, Field(ge=1, le=1024)] = Field(
-        2, description="processes of this machine that a training or prediction uses at a time"
+        2,
+        description="processes, of this machine or a cluster, that one job uses at a time",
     )
     ray_address: str | None = Field(
         None,

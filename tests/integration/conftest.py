@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fixtures import backends, cluster, redis_backed
+from fixtures import backends, cluster, ray_head, redis_backed
 
-__all__ = ["backends", "cluster", "redis_backed"]
+__all__ = ["backends", "cluster", "ray_head", "redis_backed"]

@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from materia.compute.cluster.place import FILE
 from materia.settings import Settings
 from materia.stack import state
 from materia.stack.checks import Check, Place, examine
 from materia.stack.environment import absolute_places, read_settings
+from materia.stack.folder import DataFolder
 from materia.stack.sources import SourcedSetting, sourced
 
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
@@ -65,6 +67,10 @@ def _place(given: Settings) -> Place:
             values["database_url"] = stack["database_url"]
         if port := urlsplit(str(stack["api_url"])).port:
             values["api_port"] = port
+        folder = DataFolder(settings.data_dir)
+        if not settings.ray_address and folder.ray_place.exists():
+            values["ray_address"] = f"{FILE}{folder.ray_place}"
+            values["ray_token"] = SecretStr(folder.secret("ray_token"))
         settings = settings.model_copy(update=values)
     return Place(settings, stack, has_own_broker="broker_url" in given.model_fields_set)
 

@@ -31,6 +31,9 @@ def up(
         typer.Option(help="address that the API listens on, 0.0.0.0 for all [default: 127.0.0.1]"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="jobs that run at a time")] = 4,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="start a Ray cluster of this machine and compute there")
+    ] = False,
     open_browser: Annotated[
         bool, typer.Option("--open", help="open the dashboard when it is ready")
     ] = False,
@@ -49,4 +52,4 @@ def up(
                 to_open[0] = False
                 webbrowser.open(dashboard_url(decided))
 
-        stack.run(settings, n_workers=workers, on_change=show)
+        stack.run(settings, n_workers=workers, has_ray=ray, on_change=show)

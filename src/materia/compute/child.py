@@ -43,11 +43,11 @@ def main(fd: int, parent: int) -> None:
         fd: Descriptor of this end of the connection.
         parent: Process id of the starter.
     """
-    _die_with(parent)
+    die_with(parent)
     # Both reach a whole group or service at once; the parent decides what they mean. Not SIG_IGN,
     # which programs that an item runs would inherit.
-    signal.signal(signal.SIGINT, _leave_to_parent)
-    signal.signal(signal.SIGTERM, _leave_to_parent)
+    signal.signal(signal.SIGINT, leave_to_parent)
+    signal.signal(signal.SIGTERM, leave_to_parent)
     connection = Connection(fd)
     try:
         _serve(connection)
@@ -55,8 +55,8 @@ def main(fd: int, parent: int) -> None:
         os._exit(0)
 
 
-def _leave_to_parent(*_: object) -> None:
-    pass
+def leave_to_parent(*_: object) -> None:
+    """Ignore a signal."""
 
 
 def _serve(connection: Connection) -> None:
@@ -66,23 +66,24 @@ def _serve(connection: Connection) -> None:
         function = pickle.loads(start.function)  # noqa: S301 - written by the parent process
         value = shared.read(start.place)
     except Exception as error:  # noqa: BLE001 - the parent reports it, whatever it is
-        connection.send(_failure(error))
+        connection.send(failure(error))
         return
     connection.send(None)
     while True:
-        connection.send_bytes(_answer(function, connection.recv_bytes(), value))
+        connection.send_bytes(answer(function, connection.recv_bytes(), value))
 
 
-def _answer(function: Callable[[Any, Any], Any], content: bytes, value: Any) -> bytes:
+def answer(function: Callable[[Any, Any], Any], content: bytes, value: Any) -> bytes:
     """Return the pickled outcome of a pickled item."""
     try:
         item = pickle.loads(content)  # noqa: S301 - written by the parent process
         return pickle.dumps(Done(function(item, value)), protocol=5)
     except BaseException as error:  # noqa: BLE001 - also `sys.exit` ends only the item
-        return pickle.dumps(_failure(error))
+        return pickle.dumps(failure(error))
 
 
-def _failure(error: BaseException) -> Failed:
+def failure(error: BaseException) -> Failed:
+    """Return what becomes of an item that raised."""
     # What the function held is free again, in case that it ran out of memory.
     tracebacks.clear_frames(error.__traceback__)
     text = "".join(tracebacks.format_exception(error))
@@ -101,7 +102,8 @@ def _limit_memory(limit_bytes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process when its parent is gone, however that died."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         # The parent may have died before the request was made.

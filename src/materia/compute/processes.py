@@ -7,9 +7,7 @@ processes are killed when it ends, however it ends, and die with the thread that
 from __future__ import annotations
 
 import pickle
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from materia.compute.child import Start
@@ -25,14 +23,15 @@ from materia.compute.outcomes import (
     Result,
 )
 from materia.compute.shared import shared_object
-from materia.errors import DefinitionError, StateError
+from materia.compute.work import Work, check, reference
+from materia.errors import StateError
 
 TICK_S = 0.5
 """Longest time between two calls of `progress`."""
 
-UNPICKLABLE = (pickle.PickleError, AttributeError, TypeError, ValueError)
-UNREADABLE = (*UNPICKLABLE, ImportError, LookupError)
-"""Not every exception: the one by which a signal cancels must pass."""
+NOT_READY_HINT = (
+    "the function and all that it imports must load in a fresh interpreter, within the memory limit"
+)
 
 
 def map_items(
@@ -74,10 +73,10 @@ def map_items(
             cancelled.
     """
     waiting = list(items)
-    _check(n_processes, attempts, memory_limit_bytes)
-    content = _reference(function)
+    check(n_processes, attempts, memory_limit_bytes)
+    content = reference(function)
     with shared_object(shared) as place:
-        work = _Work(waiting, attempts, progress, on_result)
+        work = Work(waiting, attempts, progress, on_result)
         crew = _Crew(Start(content, place, memory_limit_bytes), n_processes)
         try:
             return _finish(work, crew)
@@ -85,31 +84,12 @@ def map_items(
             kill_all(crew.members)
 
 
-def _check(n_processes: int, attempts: int, memory_limit_bytes: int | None) -> None:
-    limits = {"n_processes": n_processes, "attempts": attempts}
-    if memory_limit_bytes is not None:
-        limits["memory_limit_bytes"] = memory_limit_bytes
-    for name, value in limits.items():
-        if value < 1:
-            raise DefinitionError(f"{name} is {value}", "it must be at least 1", path=name)
-
-
-def _reference(function: Callable[..., Any]) -> bytes:
-    try:
-        return pickle.dumps(function)
-    except UNPICKLABLE as error:
-        raise DefinitionError(
-            f"other processes cannot import {function!r}: {error}",
-            "define the function at the top of a module",
-        ) from None
-
-
-def _finish(work: _Work, crew: _Crew) -> list[Outcome]:
+def _finish(work: Work, crew: _Crew) -> list[Outcome]:
     work.report()
     while work.n_unfinished:
         crew.fill(work.n_unfinished)
         for member in crew.idle():
-            work.hand_out(member, crew)
+            _hand_out(work, member, crew)
         for member in with_news(crew.busy(), TICK_S):
             answer = member.receive()
             if answer is None:
@@ -117,12 +97,28 @@ def _finish(work: _Work, crew: _Crew) -> list[Outcome]:
             elif not member.is_loaded:
                 _admit(member, answer, crew)
             else:
-                work.take(member, answer)
+                index, member.index = member.index, None
+                assert index is not None
+                work.take(index, answer)
         work.report()
     return work.in_order()
 
 
-def _lose(member: Member, work: _Work, crew: _Crew) -> None:
+def _hand_out(work: Work, member: Member, crew: _Crew) -> None:
+    """Give the next item to an idle process."""
+    given = work.next_item()
+    if given is None:
+        return
+    index, content = given
+    if member.send(content):
+        member.index = index
+        return
+    # It died idle: the item was never tried.
+    work.put_back(index)
+    crew.remove(member)
+
+
+def _lose(member: Member, work: Work, crew: _Crew) -> None:
     """Go on without a process that has died."""
     how = crew.remove(member)
     if member.index is not None:
@@ -174,79 +170,5 @@ class _Crew:
         if not self._n_wanted:
             raise StateError(
                 f"no process could be made ready; the last one {reason}",
-                "the function and all that it imports must load in a fresh interpreter, "
-                "within the memory limit",
+                NOT_READY_HINT,
             )
-
-
-class _Work:
-    """The items: which wait, and what became of the others."""
-
-    def __init__(
-        self,
-        items: Sequence[Any],
-        attempts: int,
-        progress: Progress,
-        on_result: OnResult | None,
-    ) -> None:
-        self._items = items
-        self._attempts = attempts
-        self._progress = progress
-        self._on_result = on_result
-        self._waiting = deque(range(len(items)))
-        self._tried: Counter[int] = Counter()
-        self._outcomes: dict[int, Outcome] = {}
-        self._n_failed = 0
-
-    @property
-    def n_unfinished(self) -> int:
-        return len(self._items) - len(self._outcomes)
-
-    def in_order(self) -> list[Outcome]:
-        return [self._outcomes[index] for index in range(len(self._items))]
-
-    def report(self) -> None:
-        done, total = len(self._outcomes), len(self._items)
-        failures = f", {self._n_failed} of them failed" if self._n_failed else ""
-        self._progress(done, total, f"{done} of {total} done{failures}")
-
-    def hand_out(self, member: Member, crew: _Crew) -> None:
-        """Give the next item to an idle process."""
-        while self._waiting:
-            index = self._waiting.popleft()
-            try:
-                content = pickle.dumps(self._items[index], protocol=5)
-            except UNPICKLABLE as error:
-                self._end(index, Failed(type(error).__name__, f"cannot be sent: {error}"))
-                continue
-            if member.send(content):
-                member.index = index
-                return
-            # It died idle: the item was never tried.
-            self._waiting.appendleft(index)
-            crew.remove(member)
-            return
-
-    def take(self, member: Member, answer: bytes) -> None:
-        """Record what a process answers."""
-        assert member.index is not None
-        index, member.index = member.index, None
-        try:
-            outcome: Outcome = pickle.loads(answer)  # noqa: S301 - from our own process
-        except UNREADABLE as error:
-            outcome = Failed(type(error).__name__, f"its result cannot be read: {error}")
-        self.settle(index, outcome)
-
-    def settle(self, index: int, outcome: Outcome) -> None:
-        """Record an attempt; a failed one may be repeated."""
-        self._tried[index] += 1
-        if isinstance(outcome, Failed) and self._tried[index] < self._attempts:
-            self._waiting.append(index)
-        else:
-            self._end(index, replace(outcome, attempts=self._tried[index]))
-
-    def _end(self, index: int, outcome: Outcome) -> None:
-        self._outcomes[index] = outcome
-        self._n_failed += isinstance(outcome, Failed)
-        if self._on_result is not None:
-            self._on_result(index, outcome)

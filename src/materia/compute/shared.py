@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from materia.errors import DataError
 
 ALIGNMENT = 64
 """Bytes; what vector instructions like best."""
+
+Spans: TypeAlias = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Place:
     """
 
     fd: int
-    spans: tuple[tuple[int, int], ...]
+    spans: Spans
 
 
 @contextmanager
@@ -64,12 +66,16 @@ def read(place: Place) -> Any:
     """Return the object in another process; its arrays are read-only and take no memory there."""
     mapping = mmap.mmap(place.fd, 0, access=mmap.ACCESS_READ)
     os.close(place.fd)
-    content = memoryview(mapping)
-    body, *arrays = [content[start:end] for start, end in place.spans]
+    return unpack(memoryview(mapping), place.spans)
+
+
+def unpack(content: memoryview, spans: Spans) -> Any:
+    """Return the object of a file's content, which its arrays go on using."""
+    body, *arrays = [content[start:end] for start, end in spans]
     return pickle.loads(body, buffers=arrays)  # noqa: S301 - written by the parent process
 
 
-def _write(file: IO[bytes], value: Any) -> tuple[tuple[int, int], ...]:
+def _write(file: IO[bytes], value: Any) -> Spans:
     arrays: list[pickle.PickleBuffer] = []
     _Pickler(file, protocol=5, buffer_callback=arrays.append).dump(value)
     spans = [(0, file.tell())]

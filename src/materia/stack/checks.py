@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from materia.compute.cluster.nodes import nodes_of
+from materia.compute.cluster.place import cluster_place, is_loopback
 from materia.errors import MateriaError
 from materia.log import redact
 from materia.settings import QUEUES, Settings
@@ -25,6 +27,7 @@ EXTRAS = {
     "flower": "flower",
     "notify": "apprise",
     "postgres": "psycopg",
+    "ray": "ray",
     "report": "matplotlib",
 }
 TIMEOUT_S = 3.0
@@ -80,6 +83,7 @@ def examine(place: Place) -> Iterator[Check]:
         "broker": broker,
         "workers": workers,
         "notifications": notifications,
+        "cluster": cluster,
     }
     for name, check in checks.items():
         try:
@@ -270,6 +274,25 @@ def notifications(place: Place) -> Iterator[Check]:
             yield Check(name, "fail", "; ".join(wrong), fix)
         else:
             yield Check(name, "ok", ", ".join(one.service for one in attempts))
+
+
+def cluster(place: Place) -> Iterator[Check]:
+    """Whether the Ray cluster answers, asks for a token, and has nodes."""
+    if not place.settings.ray_address:
+        yield Check("cluster", "ok", "none: computes in processes of this machine")
+        return
+    where = cluster_place(place.settings)
+    nodes = nodes_of(where, TIMEOUT_S)
+    alive = [node for node in nodes if node["alive"]]
+    shown = f"{where.address}: {len(alive)} of {len(nodes)} nodes alive, "
+    shown += f"{sum(node['cpus'] for node in alive):g} CPUs"
+    if not alive:
+        yield Check("cluster", "fail", shown, f"ray start --address={where.address}")
+    elif where.token is None and not is_loopback(where.host):
+        fix = "start its nodes with RAY_AUTH_MODE=token, and set MATERIA_RAY_TOKEN"
+        yield Check("cluster", "warn", f"{shown}; anybody who reaches it can run code", fix)
+    else:
+        yield Check("cluster", "ok", shown)
 
 
 def _has_broker(place: Place) -> bool:

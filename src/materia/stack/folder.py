@@ -50,6 +50,11 @@ class DataFolder:
         return self.path / "run"
 
     @property
+    def ray_place(self) -> Path:
+        """Where the address of the embedded Ray head is written."""
+        return self.run / "ray.json"
+
+    @property
     def redis(self) -> Path:
         """Configuration and data of the embedded Redis."""
         return self.path / "redis"

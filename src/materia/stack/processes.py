@@ -12,6 +12,7 @@ from materia.stack.child import ProcessSpec
 from materia.stack.environment import reachable
 from materia.stack.folder import DataFolder
 from materia.stack.orphans import MARK
+from materia.stack.ray_head import n_cpus
 from materia.stack.redis import find_server
 
 API_READY = "/api/v1/health/ready"
@@ -36,6 +37,7 @@ def table(
     env: dict[str, str],
     redis: EmbeddedRedis | None,
     n_workers: int,
+    has_ray: bool = False,
 ) -> list[ProcessSpec]:
     """Return every process of the stack; each names those that must be ready before it starts.
 
@@ -45,6 +47,7 @@ def table(
         env: Environment of our own processes.
         redis: The embedded Redis, or None when the broker is somebody else's.
         n_workers: Pool size of the general worker.
+        has_ray: A Ray head is part of the stack.
     """
     python = sys.executable
     ours = [_redis(folder, redis, env[MARK])] if redis else []
@@ -61,13 +64,14 @@ def table(
         # It loads while the schema is made, and says itself that it is not ready until then.
         after=broker,
     )
+    ray = [_ray(folder, env)] if has_ray else []
     worker_ready = folder.run / "worker.ready"
     worker = ProcessSpec(
         "worker",
         (python, "-m", "materia.stack.worker", str(n_workers), str(worker_ready)),
         env=env,
         ready=probes.file_names(worker_ready),
-        after=(*broker, migrate.name),
+        after=(*broker, migrate.name, *(spec.name for spec in ray)),
         leaves=(worker_ready,),
     )
     beat_pid = folder.run / "scheduler.pid"
@@ -79,7 +83,30 @@ def table(
         after=(*broker, migrate.name),
         leaves=(beat_pid,),
     )
-    return [*ours, migrate, api, worker, scheduler]
+    return [*ours, *ray, migrate, api, worker, scheduler]
+
+
+def _ray(folder: DataFolder, env: dict[str, str]) -> ProcessSpec:
+    ready = folder.run / "ray.ready"
+    program = (sys.executable, "-m", "materia.stack.ray_head")
+    names = (
+        "PATH",
+        "HOME",
+        "LANG",
+        MARK,
+        "MATERIA_RAY_TOKEN",
+        "PYTHONSAFEPATH",
+        "PYTHONUNBUFFERED",
+    )
+    return ProcessSpec(
+        "ray",
+        (*program, str(folder.ray_place), str(ready), str(n_cpus())),
+        # Not the keys of database and broker: what runs on Ray needs none.
+        env={name: env[name] for name in names if name in env},
+        ready=probes.file_names(ready),
+        stop_s=6.0,
+        leaves=(ready,),
+    )
 
 
 def _redis(folder: DataFolder, redis: EmbeddedRedis, stack_id: str) -> ProcessSpec:

@@ -6,12 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+from materia.compute.cluster.place import cluster_place
+from materia.errors import TransientError
 from materia.settings import Settings
 from materia.stack.environment import api_url
 from materia.stack.folder import DataFolder, write_private
 from materia.stack.supervisor import Supervisor
 
-KEYS = ("ready", "api_url", "api_key", "broker_url", "result_backend", "database_url", "data_root")
+KEYS = (
+    "ready",
+    "api_url",
+    "api_key",
+    "broker_url",
+    "result_backend",
+    "database_url",
+    "data_root",
+    "ray_address",
+)
 
 
 def write(settings: Settings, supervisor: Supervisor, *, stack_id: str, pid: int) -> None:
@@ -24,6 +35,7 @@ def write(settings: Settings, supervisor: Supervisor, *, stack_id: str, pid: int
         "result_backend": settings.result_backend,
         "database_url": settings.database,
         "data_root": str(settings.data_root),
+        "ray_address": _ray_address(settings),
         "processes": [
             {"name": name, "pid": p.pid, "state": p.state.value, "restarts": p.restarts}
             for name, p in supervisor.processes.items()
@@ -34,6 +46,16 @@ def write(settings: Settings, supervisor: Supervisor, *, stack_id: str, pid: int
     }
     folder = DataFolder(settings.data_dir)
     write_private(folder.state, json.dumps(state, indent=2) + "\n")
+
+
+def _ray_address(settings: Settings) -> str | None:
+    """Return where the cluster is at this moment; None without one, or while its head starts."""
+    if not settings.ray_address:
+        return None
+    try:
+        return cluster_place(settings).address
+    except TransientError:
+        return None
 
 
 def last(folder: DataFolder) -> dict[str, Any]:
@@ -57,7 +79,7 @@ def look(path: Path) -> dict[str, Any]:
     is_running = folder.is_locked() and state.get("pid") == folder.holder()
     if not is_running:
         # What a killed stack left says where it was, not where anything is.
-        found.update(api_url=None, broker_url=None, result_backend=None)
+        found.update(api_url=None, broker_url=None, result_backend=None, ray_address=None)
     return {
         **found,
         "ready": bool(is_running and found["ready"]),

@@ -7,12 +7,15 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from materia import log
+from materia.compute.cluster.place import FILE, cluster_place
+from materia.errors import ConflictError, MissingExtraError, TransientError
 from materia.settings import Settings
 from materia.stack import orphans, processes, state
 from materia.stack.environment import absolute_places, environment, with_db
@@ -31,6 +34,7 @@ def run(
     settings: Settings,
     *,
     n_workers: int,
+    has_ray: bool = False,
     on_change: Callable[[Settings, Supervisor], None],
 ) -> None:
     """Run the stack in the foreground; nothing of it is left when this returns.
@@ -38,6 +42,7 @@ def run(
     Args:
         settings: As the user gave them; what the folder decides is filled in.
         n_workers: Pool size of the general worker.
+        has_ray: Start a Ray head too, and compute there.
         on_change: Called with the decided settings whenever anything changed.
 
     Raises:
@@ -51,7 +56,7 @@ def run(
         folder.refuse_network()
     lock = folder.lock()
     try:
-        _run_locked(settings, folder, n_workers, on_change)
+        _run_locked(settings, folder, n_workers, has_ray, on_change)
     finally:
         os.close(lock)
 
@@ -60,6 +65,7 @@ def _run_locked(
     settings: Settings,
     folder: DataFolder,
     n_workers: int,
+    has_ray: bool,
     on_change: Callable[[Settings, Supervisor], None],
 ) -> None:
     before = state.last(folder)
@@ -69,6 +75,10 @@ def _run_locked(
     require_free_port(settings.api_host, settings.api_port)
     redis = None if "broker_url" in settings.model_fields_set else _embedded_redis(folder, before)
     settings = settings.model_copy(update=_decided(settings, folder, redis))
+    if has_ray:
+        settings = settings.model_copy(update=_embedded_ray(settings, folder))
+    elif settings.ray_address:
+        _require_safe_cluster(settings)
     stack_id = os.urandom(8).hex()
     specs = processes.table(
         settings,
@@ -76,6 +86,7 @@ def _run_locked(
         env=environment(settings, stack_id),
         redis=redis,
         n_workers=n_workers,
+        has_ray=has_ray,
     )
 
     def changed(supervisor: Supervisor) -> None:
@@ -132,3 +143,29 @@ def _embedded_redis(folder: DataFolder, before: dict[str, Any]) -> EmbeddedRedis
     text = configuration(folder.redis, redis.port, redis.password)
     write_private(folder.redis / "redis.conf", text)
     return redis
+
+
+def _embedded_ray(settings: Settings, folder: DataFolder) -> dict[str, Any]:
+    """Return the settings of a cluster of the stack's own.
+
+    Raises:
+        ConflictError: Another cluster is configured.
+        MissingExtraError: Ray is not installed.
+    """
+    if settings.ray_address:
+        raise ConflictError(
+            f"--ray starts a Ray cluster, but {settings.ray_address} is configured already",
+            "leave out --ray, or unset MATERIA_RAY_ADDRESS and RAY_ADDRESS",
+        )
+    if find_spec("ray") is None:
+        raise MissingExtraError("ray", "materia up --ray")
+    return {
+        "ray_address": f"{FILE}{folder.ray_place}",
+        "ray_token": SecretStr(folder.secret("ray_token")),
+    }
+
+
+def _require_safe_cluster(settings: Settings) -> None:
+    """Refuse a cluster that is wrongly configured; one that is down may come up later."""
+    with suppress(TransientError):
+        cluster_place(settings)

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 from threadpoolctl import threadpool_info
 
-from materia.compute import map_items
+from materia.compute import backend, map_items
 
 
 def members_left() -> list[int]:
@@ -119,6 +119,14 @@ def announce_and_hang(item: int, shared: Path) -> None:
     ctypes.PyDLL(None).sleep(60)
 
 
+def wait_for_go(item: int, shared: Path) -> int:
+    """Announce itself, then wait for a file."""
+    (shared / f"{item}.pid").write_text(str(os.getpid()))
+    while not (shared / "go").exists():
+        time.sleep(0.02)
+    return item
+
+
 def answer_by_half(item: int, shared: Any) -> None:
     """Announce an answer of 100 bytes to the parent and never send it."""
     os.write(int(sys.argv[2]), (100).to_bytes(4, "big"))
@@ -137,6 +145,12 @@ def map_and_report_cancel(folder: Path) -> str:
         (folder / "cancelled").write_text(type(error).__name__)
         raise
     return "ended by itself"
+
+
+def map_on_ray_for_ever(folder: Path) -> None:
+    backend("ray")(
+        announce_and_hang, [0, 1], shared=folder, n_processes=2, progress=lambda *_: None
+    )
 
 
 def map_a_little() -> list[int]:

@@ -239,5 +239,6 @@ def test_a_seed_depends_on_the_place_only() -> None:
 
 def test_a_backend_is_chosen_by_name() -> None:
     assert backend() is backend("processes") is map_items
-    with pytest.raises(DefinitionError, match="choose one of 'processes'"):
+    assert backend("ray") is not map_items
+    with pytest.raises(DefinitionError, match="choose one of 'processes', 'ray'"):
         backend("abacus")

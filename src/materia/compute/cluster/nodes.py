@@ -26,7 +26,11 @@ def cluster_nodes(timeout_s: float) -> list[dict[str, Any]]:
         StateError: No cluster is configured, or the head refuses the token.
         TransientError: The head does not answer, or not in time.
     """
-    place = cluster_place()
+    return nodes_of(cluster_place(), timeout_s)
+
+
+def nodes_of(place: ClusterPlace, timeout_s: float) -> list[dict[str, Any]]:
+    """Return what `cluster_nodes` does, of one cluster."""
     answer = ask(place, f"/api/v0/nodes?detail=1&limit={MOST_NODES}", timeout_s)
     try:
         if not answer["result"]:

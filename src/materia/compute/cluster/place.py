@@ -103,9 +103,9 @@ def _look_up(text: str) -> tuple[str, str | None]:
     try:
         found = json.loads(path.read_text())
         return str(found["address"]), str(found["dashboard_url"])
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):
         raise TransientError(f"the Ray head of {path} is not up", "it is being started") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise TransientError(f"{path} does not say where the Ray head is: {error}") from None
 
 
