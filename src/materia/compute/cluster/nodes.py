@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from materia.compute.cluster.place import ClusterPlace, cluster_place
 from materia.errors import StateError, TransientError
+
+if TYPE_CHECKING:
+    import httpx
 
 MOST_NODES = 10_000
 
@@ -47,6 +47,11 @@ def ask(place: ClusterPlace, path: str, timeout_s: float) -> dict[str, Any]:
         StateError: It refuses the token.
         TransientError: It does not answer, or not in time.
     """
+    # Not at the top: every process of a map loads this package.
+    import asyncio
+
+    import httpx
+
     headers = {"Authorization": f"Bearer {place.token}"} if place.token else {}
     try:
         response = asyncio.run(_get(place.dashboard_url + path, headers, timeout_s))
@@ -69,6 +74,10 @@ def ask(place: ClusterPlace, path: str, timeout_s: float) -> dict[str, Any]:
 
 
 async def _get(url: str, headers: dict[str, str], timeout_s: float) -> httpx.Response:
+    import asyncio
+
+    import httpx
+
     # httpx limits each read; a head that sends a byte now and then must not hold anybody up.
     async with asyncio.timeout(timeout_s), httpx.AsyncClient(trust_env=False) as client:
         return await client.get(url, headers=headers, timeout=timeout_s)

@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from materia import settings
 from materia.errors import DefinitionError, StateError, TransientError
-from materia.settings import Settings
+
+if TYPE_CHECKING:
+    from materia.settings import Settings
 
 FILE = "file:"
 DASHBOARD_PORT = 8265
@@ -65,7 +67,7 @@ def is_loopback(host: str) -> bool:
 
 def is_clustered() -> bool:
     """Tell whether heavy work goes to a cluster."""
-    return bool(settings.current().ray_address)
+    return bool(_settings().ray_address)
 
 
 def cluster_place(chosen: Settings | None = None) -> ClusterPlace:
@@ -79,7 +81,7 @@ def cluster_place(chosen: Settings | None = None) -> ClusterPlace:
         StateError: There is no address; or anybody could use the cluster, in production.
         TransientError: The address lies in a file that is not there: the head is starting.
     """
-    chosen = chosen or settings.current()
+    chosen = chosen or _settings()
     if not chosen.ray_address:
         raise StateError("no cluster is configured", f"set {SETTING}, or start materia up --ray")
     address, dashboard_url = _look_up(chosen.ray_address)
@@ -93,6 +95,13 @@ def cluster_place(chosen: Settings | None = None) -> ClusterPlace:
         )
     url = chosen.ray_dashboard_url or dashboard_url or f"http://{host}:{DASHBOARD_PORT}"
     return ClusterPlace(host.strip("[]"), port, url.rstrip("/"), token)
+
+
+def _settings() -> Settings:
+    # Not at the top: every process of a map loads this package, and none of them needs settings.
+    from materia import settings
+
+    return settings.current()
 
 
 def _look_up(text: str) -> tuple[str, str | None]:
