@@ -37,7 +37,7 @@ def _says(check: Any, name: str, task: Any, params: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_what_the_estimator_takes_the_table_takes(name: str, task: Any) -> None:
     kind = estimators.TABLE[name]
-    known = kind.allowed(task) if kind is not None else []
+    known = kind.allowed(task) if kind is not None else [*estimators.OWN[name].PARAMS]
     assert set(known) <= set(parameters.TABLE[name][task])
     refused = 0
     for key in known:
@@ -62,6 +62,7 @@ def test_what_the_estimator_takes_the_table_takes(name: str, task: Any) -> None:
         ("random_forest", {"random_state": 1}, "random_state"),
         ("gradient_boosting", {"learning_rate": "fast"}, "learning_rate"),
         ("linear", {"alpha": -1.0}, "alpha"),
+        ("lightgbm", {"num_leaves": 1}, "num_leaves"),
         ("gp", {"n_estimators": 1}, "n_estimators"),
     ],
 )

@@ -42,6 +42,16 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     (TRAIN, {"model_config": {}, "dataset_path": "a.csv"}),
     (SEARCH, {"param_grid": {"n_estimators": [1, 2]}, "dataset_path": "a.csv", "cv": 2}),
     (SEARCH, {"param_grid": [{"estimator": "linear", "alpha": 0.1}], "dataset_path": "a.csv"}),
+    (TRAIN, {"model_config": {"estimator": "lightgbm"}, "dataset_path": "a.csv"}),
+    (
+        SEARCH,
+        {
+            "param_grid": {"n_estimators": {"low": 5, "high": 50}},
+            "strategy": "materia",
+            "n_iter": 5,
+            "dataset_path": "a.csv",
+        },
+    ),
     (PROCESS, {"file_path": "a.csv", "output_path": "new/b.csv"}),
     (
         PROCESS,
