@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from materia.compute.cluster.place import ClusterPlace, ray_environment
@@ -108,6 +110,9 @@ class RayHead:
             self._process.kill()
             self._process.wait()
         orphans.end(str(self.place_file), MARK)
+        # Its next start would clear it away.
+        with suppress(OSError, ValueError, KeyError):
+            shutil.rmtree(json.loads(self.place_file.read_text())["folder"])
 
 
 class RayNode:

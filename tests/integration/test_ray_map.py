@@ -265,6 +265,7 @@ def test_a_head_that_was_started_again_is_met_again(
         with pytest.raises(TransientError):
             run(bodies.add, [1], shared=1)
         gone(announced(tmp_path / "items"))
+        assert own.processes() == []
         own.start()
         assert own.place.port != before.port
         assert run(bodies.add, [1, 2], shared=1) == [Done(2), Done(3)]
