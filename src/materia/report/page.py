@@ -131,10 +131,15 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], name: str, *, with_st
         _heading(c.name, c.unit, c.aim, is_text=c.choices is not None, has_tip=True)
         for c in columns
     ]
+    limits = with_state and any(row.breaks for row in rows)
+    if limits:
+        headings.append(_heading("breaks", is_text=True, has_tip=True))
     notes = with_state and any(row.error for row in rows)
     if notes:
         headings.append(_heading("error", is_text=True))
-    lines = "".join(_line(row, columns, with_state=with_state, notes=notes) for row in rows)
+    lines = "".join(
+        _line(row, columns, with_state=with_state, limits=limits, notes=notes) for row in rows
+    )
     return (
         f'<div class="scroll"><table id="{name}"><thead><tr>{"".join(headings)}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
@@ -157,13 +162,18 @@ def _heading(
     return f'<th scope="col"{kind}{tip}>{button}{below}</th>'
 
 
-def _line(row: Row, columns: Sequence[Column], *, with_state: bool, notes: bool) -> str:
+def _line(
+    row: Row, columns: Sequence[Column], *, with_state: bool, limits: bool, notes: bool
+) -> str:
     kinds = [row.state] if row.state in ("failed", "proposed") else []
     kinds += ["front"] if row.is_front else []
+    kinds += ["broken"] if row.breaks else []
     cells = [f'<td class="text">{escape(row.id)}</td>']
     if with_state:
         cells += [f"<td>{row.iteration}</td>", f'<td class="text">{escape(row.state)}</td>']
     cells += [_cell(column, row.values.get(column.name)) for column in columns]
+    if limits:
+        cells.append(f'<td class="text note">{escape("; ".join(row.breaks))}</td>')
     if notes:
         cells.append(f'<td class="text note">{escape(row.error or "")}</td>')
     return f'<tr class="{" ".join(kinds)}" data-row="{escape(row.id)}">{"".join(cells)}</tr>'

@@ -93,6 +93,7 @@ class View {
     const legend = isSingle
       ? [["told", "evaluation"], ["best", "best"], ["line", "best so far"]]
       : [["told", "candidate"], ["proposed", "being evaluated, at its prediction"], ["front", "front"], ["best", "best compromise"]];
+    if (this.state.isConstrained) legend.push(["broken", `breaks ${definition.outcome_constraints.map(({ expression }) => expression).join(" or ")}`]);
     const filter = h("input", {
       type: "search", id: "filter", placeholder: "Filter  ( / )", "aria-label": "Filter candidates",
       input: () => this.table.filter(filter.value),

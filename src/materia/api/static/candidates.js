@@ -37,12 +37,14 @@ function objectiveColumns({ name, unit }) {
   ];
 }
 
-export function candidateTable({ objectives, parameters }) {
+export function candidateTable({ objectives, parameters, isConstrained }) {
   const kind = objectives.length > 1 ? "front" : "best";
+  const broken = { id: "breaks", title: "Breaks", text: true, value: (row) => row.breaks.join(", ") || null, cell: (row) => (row.breaks.length ? `✕ ${row.breaks.join(", ")}` : "") };
   const columns = [
     { id: "id", title: "Candidate", text: true, value: (row) => row.id },
     { id: "front", title: kind[0].toUpperCase() + kind.slice(1), text: true, value: (row) => (row.is_pareto ? kind : null), cell: (row) => (row.is_pareto ? `● ${kind}` : "") },
     ...objectives.flatMap(objectiveColumns),
+    ...(isConstrained ? [broken] : []),
     { id: "why", title: "Why", text: true, value: (row) => why(row.why), cell: (row) => h("span", { title: why(row.why, 1) }, why(row.why)) },
     ...parameters.map(({ name, unit, type, parts = [] }) =>
       type === "categorical"
@@ -54,6 +56,6 @@ export function candidateTable({ objectives, parameters }) {
   return new Table({
     label: "Candidates", columns, key: (row) => row.id, sort: { by: "id", down: true },
     nothing: "No candidate has been proposed yet.",
-    rowClass: (row) => [row.is_pareto && "front", row.state].filter(Boolean).join(" "),
+    rowClass: (row) => [row.is_pareto && "front", row.breaks.length && "broken", row.state].filter(Boolean).join(" "),
   });
 }

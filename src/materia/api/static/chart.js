@@ -6,6 +6,7 @@ import { number } from "./format.js";
 const HEIGHT = 320;
 const EDGE = { top: 34, right: 18, bottom: 46 };
 const REACH = 28;
+const CROSS = "M-4-4 4 4M-4 4 4-4";
 const STAR = "M0-8 2.1-2.9 7.6-2.5 3.4 1.1 4.7 6.5 0 3.5-4.7 6.5-3.4 1.1-7.6-2.5-2.1-2.9z";
 
 /** Round numbers between two bounds, about so many. */
@@ -112,8 +113,9 @@ export class Chart {
     const [cx, cy] = [this.across(point.x), this.up(point.y)];
     const ends = point.bar?.map((value) => Math.max(EDGE.top, Math.min(HEIGHT - EDGE.bottom, this.up(value))));
     const bar = ends && s("line", { class: "bar", x1: cx, x2: cx, y1: ends[0], y2: ends[1] });
-    const mark = point.star
-      ? s("path", { class: `point ${point.class}`, d: STAR, transform: `translate(${cx} ${cy})` })
+    const outline = point.star ? STAR : point.class === "broken" ? CROSS : null;
+    const mark = outline
+      ? s("path", { class: `point ${point.class}`, d: outline, transform: `translate(${cx} ${cy})` })
       : s("circle", { class: `point ${point.class}`, cx, cy, r: 4, "fill-opacity": point.strength ?? null });
     return bar ? s("g", {}, bar, mark) : mark;
   }
