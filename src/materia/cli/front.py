@@ -64,9 +64,11 @@ def front_table(
 def _layouts(names: Sequence[str]) -> Iterator[Layout]:
     """Yield layouts from the fullest to the narrowest."""
     yield Layout(5, None, names)
-    yield Layout(4, 24, names)
-    for n_shown in range(len(names), -1, -1):
-        yield Layout(3, 14, names[:n_shown], names[n_shown:])
+    # Names are cut before numbers: with less than four digits, different points look alike.
+    for longest in (24, 14, 10, 7):
+        yield Layout(4, longest, names)
+    for n_shown in range(len(names) - 1, -1, -1):
+        yield Layout(4, 10, names[:n_shown], names[n_shown:])
 
 
 def _table(definition: Definition, points: Sequence[Mapping[str, Any]], layout: Layout) -> Table:
@@ -97,7 +99,7 @@ def _not_shown(names: Sequence[str]) -> Text | None:
     if not names:
         return None
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return Text(f"not shown: {', '.join(names[:MAX_NAMED])}{more}")
+    return Text(f"not shown here: {', '.join(names[:MAX_NAMED])}{more}")
 
 
 def _heading(objective: Objective, layout: Layout) -> Text:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from materia.engine.breaches import broken
 from materia.engine.objectives import Objectives
 from materia.engine.pareto import is_non_dominated
+from materia.mdl.breaches import broken
 from materia.mdl.definition import (
     CategoricalParameter,
     CompositionParameter,
@@ -20,7 +20,6 @@ from materia.mdl.definition import (
     IntegerParameter,
     Objective,
 )
-
 
 MAX_EXTRAS = 100
 """Columns of what evaluators tell beyond the outcomes."""
@@ -40,6 +39,12 @@ class Column:
     choices: tuple[Any, ...] | None = None
     is_log: bool = False
     aim: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds words; choices that are numbers are read as numbers."""
+        choices = self.choices or ()
+        return any(isinstance(choice, str | bool) for choice in choices)
 
     @property
     def label(self) -> str:

@@ -187,8 +187,9 @@ def parallel_coordinates(content: Content) -> Figure:
     lines = [[(i, place(r.values[c.name])) for i, (c, place) in _numbered(columns, places)]
              for r in rows]  # fmt: skip
     first = content.objectives[0]
-    shade = _placer(first, rows)
     has_front = len(content.objectives) > 1
+    coloured = [row for row in rows if row.is_front] if has_front else rows
+    shade = _placer(first, coloured or rows)
     # One objective colours every line and the best is set off; of several, only the front is.
     rest = ("lines", FAINT) if has_front else ("scaled-lines", None)
     best = ("front-lines", None) if has_front else ("best-line", ACCENT)
@@ -210,11 +211,11 @@ def parallel_coordinates(content: Content) -> Figure:
     axes.set_xlim(-0.35, len(columns) - 0.65)
     axes.set_ylim(-0.14, 1.14)
     axes.set_yticks([])
-    axes.set_xticks(range(len(columns)), [_wrapped(column.title) for column in columns])
+    axes.set_xticks(range(len(columns)), [_axis_title(column) for column in columns])
     axes.tick_params(axis="x", length=0, pad=2)
     if len(columns) > _MAX_UPRIGHT_LABELS:
         axes.tick_params(axis="x", labelrotation=60)
-    low, high = _span(first, rows)
+    low, high = _span(first, coloured or rows)
     scale = Normalize(low, high if high > low else low + 1)
     _scale_bar(figure, axes, scale, f"{first.label} of the front" if has_front else first.label)
     return figure
@@ -366,8 +367,9 @@ def _upright_axis(axes: Any, i: int, column: Column, rows: Sequence[Row]) -> Non
         )
 
 
-def _wrapped(label: str) -> str:
-    return label.replace(" (", "\n(", 1)
+def _axis_title(column: Column) -> str:
+    title = column.title.replace(" (", "\n(", 1)
+    return f"{title}\nlog scale" if column.is_log else title
 
 
 def _quality(measured: Any, predicted: Any, std: Any, objective: Column) -> str:

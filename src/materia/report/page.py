@@ -127,10 +127,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], name: str, *, with_st
     headings = [_heading("id", is_text=True)]
     if with_state:
         headings += [_heading("iteration"), _heading("state", is_text=True)]
-    headings += [
-        _heading(c.name, c.unit, c.aim, is_text=c.choices is not None, has_tip=True)
-        for c in columns
-    ]
+    headings += [_heading(c.name, c.unit, c.aim, is_text=c.is_text, has_tip=True) for c in columns]
     limits = with_state and any(row.breaks for row in rows)
     if limits:
         headings.append(_heading("breaks", is_text=True, has_tip=True))
@@ -182,7 +179,7 @@ def _line(
 def _cell(column: Column, value: Any) -> str:
     if value is None:
         return "<td></td>"
-    if column.choices is not None:
+    if column.is_text:
         return f'<td class="text">{escape(str(value))}</td>'
     return f'<td data-value="{value!r}">{escape(number(value))}</td>'
 

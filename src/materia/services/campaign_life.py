@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from materia.engine.breaches import broken
 from materia.events.models import EventType
+from materia.mdl.breaches import broken
 from materia.services import outcomes, submission
 from materia.services.evaluation_details import bounded
 from materia.services.running import Superseded

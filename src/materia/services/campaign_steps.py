@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from materia import log, settings
-from materia.engine.breaches import expressions_of
 from materia.errors import EvaluationError, StateError, SurrogateError
 from materia.events.models import EventType
 from materia.mdl import Definition
+from materia.mdl.breaches import expressions_of
 from materia.services import campaign_life as life
 from materia.services import earlier, running
 from materia.services.running import Outcome, Superseded

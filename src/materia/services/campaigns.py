@@ -6,10 +6,10 @@ import uuid
 from pathlib import Path
 
 from materia import settings
-from materia.engine.breaches import broken, expressions_of
 from materia.errors import NotFoundError, StateError
 from materia.events.models import EventType
 from materia.mdl import Definition, Finding
+from materia.mdl.breaches import broken, expressions_of
 from materia.mdl.finding import as_error
 from materia.mdl.validation import Source
 from materia.services import campaign_life as life
@@ -162,9 +162,7 @@ def candidates(
             connection, campaign_id, after=after, limit=limit, pareto_only=pareto_only
         )
         total = campaign_rows.n_candidates(connection, campaign_id, pareto_only=pareto_only)
-        told = campaign_rows.last_evaluations(
-            connection, campaign_id, [row["id"] for row in rows]
-        )
+        told = campaign_rows.last_evaluations(connection, campaign_id, [row["id"] for row in rows])
     for row in rows:
         last = told.get(row["id"], {})
         row["breaks"] = broken(limits, row["outcomes"])

@@ -64,12 +64,12 @@ def test_every_point_is_one_line_that_is_not_cut(width: int, n_parameters: int) 
 def test_parameters_without_room_are_named_below() -> None:
     definition, names = wide_definition(30)
     lines = shown(definition, points(definition, names, 3), 80)
-    (first,) = [i for i, line in enumerate(lines) if line.startswith("not shown: ")]
+    (first,) = [i for i, line in enumerate(lines) if line.startswith("not shown here: ")]
     n_shown = len(next(line for line in lines if line.startswith("c0000")).split()) - 3
     assert n_shown >= 2
     assert lines[3].endswith(" 1235")
     named = ", ".join(names[n_shown : n_shown + 3])
-    assert " ".join(lines[first:]) == f"not shown: {named} and {30 - n_shown - 3} more"
+    assert " ".join(lines[first:]) == f"not shown here: {named} and {30 - n_shown - 3} more"
 
 
 def test_the_alloy_of_the_examples_has_room_for_all_of_it_in_80_columns() -> None:

@@ -330,6 +330,18 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_the_old_one(
         write_whole(path / "inside_a_file.csv", b"")
 
 
+def test_the_colour_bar_of_the_front_spans_the_front_and_log_axes_say_so(html: str) -> None:
+    drawn = re.search(
+        r'<svg[^>]*aria-labelledby="parallel_coordinates-caption".*?</svg>', html, re.S
+    )
+    assert "log scale" in drawn.group()
+    bar = drawn.group().split("scale")[-1]
+    ticks = [float(text) for text in re.findall(r">([\d.]+)</text>", bar)]
+    # The front of these candidates begins at 16, the candidates at 10.
+    assert ticks
+    assert min(ticks) >= 15.5
+
+
 def constrained(n_objectives: int = 2) -> dict[str, Any]:
     limits = [{"expression": "stiffness >= 12"}]
     return {**definition(n_objectives), "outcome_constraints": limits}

@@ -9,11 +9,15 @@ const REACH = 28;
 const CROSS = "M-4-4 4 4M-4 4 4-4";
 const STAR = "M0-8 2.1-2.9 7.6-2.5 3.4 1.1 4.7 6.5 0 3.5-4.7 6.5-3.4 1.1-7.6-2.5-2.1-2.9z";
 
-/** Round numbers between two bounds, about so many. */
-export function ticks(low, high, about) {
+function stepOf(low, high, about) {
   const rough = (high - low) / Math.max(1, about);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough * 0.999);
+  return [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough * 0.999);
+}
+
+/** Round numbers between two bounds, about so many. */
+export function ticks(low, high, about) {
+  const step = stepOf(low, high, about);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, place) => Number(((first + place) * step).toPrecision(12)));
@@ -76,8 +80,11 @@ export class Chart {
       return;
     }
     const [x0, x1] = span(places.map(([value]) => value), x);
-    const [y0, y1] = span(places.map(([, value]) => value), y);
-    const yTicks = ticks(y0, y1, 8);
+    let [y0, y1] = span(places.map(([, value]) => value), y);
+    // Down and up to a tick, so that no point lies where the axis says nothing.
+    const step = stepOf(y0, y1, 8);
+    [y0, y1] = [Math.floor(y0 / step + 1e-9) * step, Math.ceil(y1 / step - 1e-9) * step];
+    const yTicks = ticks(y0, y1, (y1 - y0) / step);
     const left = 16 + 7.2 * Math.max(...yTicks.map((tick) => number(tick).length));
     const right = width - EDGE.right;
     const bottom = HEIGHT - EDGE.bottom;

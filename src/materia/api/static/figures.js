@@ -1,7 +1,7 @@
 // The figures of a campaign, as what a chart draws.
 
 import { costOf } from "./campaign_state.js";
-import { number, withUnit } from "./format.js";
+import { number, plusMinus, withUnit } from "./format.js";
 
 const goal = ({ direction, target }) =>
   target === null || target === undefined ? `${direction.slice(0, -3)}ise` : `target ${number(target)}`;
@@ -13,7 +13,7 @@ function about(candidate, { objectives, parameters }) {
     const expected = candidate.predicted?.[name];
     const value = candidate.outcomes?.[name];
     const shown = value === null || value === undefined ? "" : ` ${number(value)}`;
-    const predicted = expected ? ` (predicted ${number(expected.mean)} ± ${number(expected.std, 2)})` : "";
+    const predicted = expected ? ` (predicted ${plusMinus(expected.mean, expected.std)})` : "";
     return `${withUnit(name, unit)}:${shown}${predicted}`;
   });
   const params = parameters

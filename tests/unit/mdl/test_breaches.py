@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from materia.engine.breaches import broken
+from materia.mdl.breaches import broken
 
 LIMITS = ["strength >= 20", "strength - cost > 3"]
 
