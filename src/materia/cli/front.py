@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -46,18 +46,38 @@ class Layout(NamedTuple):
 
 def front_table(
     definition: Definition, front: Sequence[Mapping[str, Any]], console: Console
-) -> Table:
+) -> RenderableType:
     """Return the front, or its spread, one line a point.
 
-    Where the console is too narrow, numbers get fewer digits and names are cut; after that the last
-    parameters are left out, and the first of these named below.
+    Where the console is too narrow, names are cut; after that the last parameters come in a table
+    of their own below or, where they have no room there either, are left out and named.
     """
     points = _spread(front, MAX_ROWS)
-    unlimited = console.options.update(width=10_000)
+
+    def fits(table: Table) -> bool:
+        unlimited = console.options.update(width=10_000)
+        return console.measure(table, options=unlimited).maximum <= console.width
+
     for layout in _layouts(list(front[0]["params"])):
         table = _table(definition, points, layout)
-        if console.measure(table, options=unlimited).maximum <= console.width:
+        if fits(table):
             break
+    if layout.left_out:
+        rest = _rest(points, layout)
+        if fits(rest):
+            table.caption = None
+            return Group(table, "", rest)
+    return table
+
+
+def _rest(points: Sequence[Mapping[str, Any]], layout: Layout) -> Table:
+    """Return the parameters that a table has no room for, one line a point."""
+    table = _empty_table("The same candidates, further parameters")
+    for name in layout.left_out:
+        table.add_column(Text(layout.short(name)), justify="right", no_wrap=True)
+    for point in points:
+        cells = [layout.cell(point["params"][name]) for name in layout.left_out]
+        table.add_row(Text(point["id"]), *cells)
     return table
 
 
@@ -73,16 +93,7 @@ def _layouts(names: Sequence[str]) -> Iterator[Layout]:
 
 def _table(definition: Definition, points: Sequence[Mapping[str, Any]], layout: Layout) -> Table:
     title = "Pareto front" if len(definition.objectives) > 1 else "Best"
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=_not_shown(layout.left_out),
-        caption_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column("id", no_wrap=True)
+    table = _empty_table(title, caption=_not_shown(layout.left_out))
     for objective in definition.objectives:
         heading = _heading(objective, layout)
         table.add_column(heading, justify="right", no_wrap=True, style="bold")
@@ -92,6 +103,20 @@ def _table(definition: Definition, points: Sequence[Mapping[str, Any]], layout: 
         outcomes = [layout.cell(point["outcomes"][o.name]) for o in definition.objectives]
         params = [layout.cell(point["params"][name]) for name in layout.parameters]
         table.add_row(Text(point["id"]), *outcomes, *params)
+    return table
+
+
+def _empty_table(title: str, caption: Text | None = None) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("id", no_wrap=True)
     return table
 
 

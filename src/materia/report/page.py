@@ -125,12 +125,12 @@ def _all_candidates(content: Content) -> str:
 
 def _table(columns: Sequence[Column], rows: Sequence[Row], name: str, *, with_state: bool) -> str:
     headings = [_heading("id", is_text=True)]
+    limits = with_state and any(row.breaks for row in rows)
     if with_state:
         headings += [_heading("iteration"), _heading("state", is_text=True)]
-    headings += [_heading(c.name, c.unit, c.aim, is_text=c.is_text, has_tip=True) for c in columns]
-    limits = with_state and any(row.breaks for row in rows)
     if limits:
         headings.append(_heading("breaks", is_text=True, has_tip=True))
+    headings += [_heading(c.name, c.unit, c.aim, is_text=c.is_text, has_tip=True) for c in columns]
     notes = with_state and any(row.error for row in rows)
     if notes:
         headings.append(_heading("error", is_text=True))
@@ -168,9 +168,9 @@ def _line(
     cells = [f'<td class="text">{escape(row.id)}</td>']
     if with_state:
         cells += [f"<td>{row.iteration}</td>", f'<td class="text">{escape(row.state)}</td>']
-    cells += [_cell(column, row.values.get(column.name)) for column in columns]
     if limits:
-        cells.append(f'<td class="text note">{escape("; ".join(row.breaks))}</td>')
+        cells.append(f'<td class="text">{escape("; ".join(row.breaks))}</td>')
+    cells += [_cell(column, row.values.get(column.name)) for column in columns]
     if notes:
         cells.append(f'<td class="text note">{escape(row.error or "")}</td>')
     return f'<tr class="{" ".join(kinds)}" data-row="{escape(row.id)}">{"".join(cells)}</tr>'

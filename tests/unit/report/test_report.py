@@ -359,7 +359,7 @@ def test_a_broken_outcome_constraint_is_named_in_table_page_and_figure(
         "c0002",
     ]
     html = written["report"].read_text()
-    assert html.count('<td class="text note">stiffness &gt;= 12</td>') == 2
+    assert html.count('<td class="text">stiffness &gt;= 12</td>') == 2
     name = "pareto_front" if n_objectives == 2 else "best_value"
     figure = re.search(rf'<svg[^>]*aria-labelledby="{name}-caption".*?</svg>', html, re.S).group()
     assert "breaks stiffness &gt;= 12" in figure, "the legend"
