@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from materia.api.problems import Refusal
 from materia.errors import DefinitionError
 from materia.mdl.finding import Finding, as_error
-from materia.mdl.json_text import fault
+from materia.mdl.json_text import fault, is_meant
 
 JSON_TYPES = {"application/json"}
 YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
@@ -85,7 +85,9 @@ async def _definition(request: Request) -> str:
         raise DefinitionError(
             f"the definition is not UTF-8 text (byte {error.start})", "save it as UTF-8"
         ) from error
-    if given not in YAML_TYPES and (found := fault(text)) is not None:
+    # What is meant as JSON is judged with the rest of the definition.
+    is_other = given not in YAML_TYPES and not is_meant(text)
+    if is_other and (found := fault(text)) is not None:
         fix = f"{found.fix}; YAML needs `Content-Type: application/yaml`"
         finding = Finding("error", "", found.line, found.message, fix)
         raise as_error([finding])
