@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from materia.errors import MateriaError
 from materia.settings import Settings
@@ -140,3 +140,10 @@ def test_a_database_that_is_neither_sqlite_nor_postgresql_is_refused_by_its_sett
 def test_urls_of_known_databases_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATERIA_DATABASE_URL", url)
     assert read_settings().database_url == url
+
+
+def test_a_refused_setting_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATERIA_DATABASE_URL", "mysql://user:secret@x/db")
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    assert "secret" not in str(error.value)
