@@ -34,8 +34,9 @@ class Layout(NamedTuple):
     left_out: Sequence[str] = ()
 
     def cell(self, value: Any) -> Text:
-        """Return a value as it is shown."""
-        return Text(self.short(number(value, self.digits)))
+        """Return a value as it is shown; of words and names the end may be missing."""
+        text = number(value, self.digits)
+        return Text(text if isinstance(value, int | float) else self.short(text))
 
     def short(self, text: str) -> str:
         """Return a text no longer than is allowed."""

@@ -143,8 +143,8 @@ class AlloyEvaluator(Evaluator):
         names = [item.name for item in inputs(definition)]
         return [
             *_parameter_findings(definition, options, names),
-            *_step_findings(definition, options),
             *_objective_findings(definition, options),
+            *_step_findings(definition, options),
         ]
 
     def evaluate(self, params: Mapping[str, Any], *, seed: int) -> Evaluation:

@@ -47,10 +47,11 @@ def definition(
     **options: object,
 ) -> Definition:
     parts = [{"name": element} for element in elements]
+    alloy = {"name": "alloy", "type": "composition", "parts": parts, "total": 100, "step": 3.125}
     return Definition.model_validate(
         {
             "name": "alloy",
-            "parameters": [{"name": "alloy", "type": "composition", "parts": parts, "total": 100}],
+            "parameters": [alloy],
             "objectives": [{"name": name, "unit": unit} for name in objectives],
             "evaluator": {"type": "ase", "options": options},
         }
