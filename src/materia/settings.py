@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CHANNELS_EXAMPLE = """{"default": "mailto://user:password@example.org"}"""
+DATABASES = ("sqlite", "postgresql", "postgres")
 QUEUES = ("high_priority", "default", "low_priority", "gpu_training", "ml", "data")
 
 
@@ -125,6 +126,17 @@ class Settings(BaseSettings):
         """Addresses of each channel of notifications; secret."""
         given = self.notify_channels
         return {} if given is None else _channels(given.get_secret_value())
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_known_database(cls, url: str | None) -> str | None:
+        # The URL itself may hold a password and is not repeated.
+        if url and ("://" not in url or url.partition("://")[0].partition("+")[0] not in DATABASES):
+            raise ValueError(
+                "MATERIA_DATABASE_URL must be a URL of SQLite or PostgreSQL, such as"
+                " sqlite:////folder/materia.db or postgresql://user:password@host:5432/name"
+            )
+        return url
 
     @cached_property
     def database(self) -> str:

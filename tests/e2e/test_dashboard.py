@@ -210,6 +210,31 @@ def test_markup_of_a_definition_is_shown_as_text(page: Browser, api: Api) -> Non
     assert page.console == []
 
 
+def test_a_broken_outcome_constraint_is_seen_in_chart_table_and_legend(
+    page: Browser, api: Api
+) -> None:
+    limit = "currin <= 8"
+    campaign_id = api.run(
+        campaign("limited", budget=8, delay_s=0, outcome_constraints=[{"expression": limit}])
+    )
+    visit(page, api, campaign_id)
+    page.wait_text("completed", ".chip")
+    items = api.get(f"/campaigns/{campaign_id}/candidates")["items"]
+    broken = {item["id"] for item in items if item["breaks"] == [limit]}
+    assert broken == {item["id"] for item in items if item["outcomes"]["currin"] > 8}
+    assert broken
+    page.wait("document.querySelectorAll('tbody tr').length === 8", "all rows")
+    rows = "[...document.querySelectorAll('tbody tr.broken')]"
+    assert set(page.run(f"{rows}.map(row => row.dataset.key)")) == broken
+    assert f"breaks {limit}" in page.text(".legend")
+    assert page.run("document.querySelectorAll('figure .point.broken').length") == len(broken)
+    assert "seed 5" in page.text(".identity")
+    assert campaign_id in page.text(".identity")
+    page.open(f"{api.url}/#/zzz")
+    page.wait_text("There is no such page", "h1")
+    assert page.console == []
+
+
 def test_everything_can_be_done_from_the_keyboard(page: Browser, api: Api) -> None:
     campaign_id = api.run(campaign("typed", budget=10, delay_s=0))
     visit(page, api, campaign_id)

@@ -16,7 +16,8 @@ from materia.api import schemas
 from materia.api.app import create_app
 from materia.engine.campaign import Campaign
 from materia.mdl import Definition
-from materia.services import campaigns
+from materia.services import campaign_life, campaigns
+from materia.services.work import unit_of_work
 from materia.store import campaigns as campaign_rows
 from materia.store import jobs as job_rows
 from materia.store.database import database
@@ -127,6 +128,46 @@ def test_every_link_of_a_started_campaign_leads_to_what_it_says(client: httpx.Cl
     TypeAdapter(schemas.Page[schemas.Campaign]).validate_json(
         client.get(f"{BASE}/campaigns").content
     )
+
+
+def test_a_candidate_says_what_it_breaks_and_what_the_evaluator_told_besides(
+    client: httpx.Client,
+) -> None:
+    limited = {**DEFINITION, "outcome_constraints": [{"expression": "branin >= 20"}]}
+    links = client.post(f"{BASE}/campaigns/run", json=limited).json()["links"]
+    campaign_id = links["self"].rsplit("/", 1)[1]
+    proposed = {
+        "campaign_id": campaign_id,
+        "iteration": 0,
+        "state": "proposed",
+        "params": {"x1": 0.5, "x2": 0.5},
+        "predicted": None,
+        "why": {"source": "initial design"},
+    }
+    told = {"state": "told", "error": None, "seed": 1, "duration_s": 0.1}
+    with unit_of_work() as work:
+        for number, branin in enumerate((5.963, 20.0)):
+            candidate = {**proposed, "number": number, "id": f"c000{number + 1}"}
+            campaign_rows.add_candidates(work.connection, [candidate])
+            evaluation = {
+                **told,
+                "outcomes": {"branin": branin, "currin": 1.0},
+                "details": {"n_atoms": {"Cu": 10 + number}},
+            }
+            campaign_life.record_evaluation(
+                work,
+                campaign_id,
+                candidate,
+                evaluation,
+                None,
+                outcome_constraints=["branin >= 20"],
+            )
+    items = client.get(links["candidates"]).json()["items"]
+    expected = [(["branin >= 20"], {"n_atoms": {"Cu": 10}}), ([], {"n_atoms": {"Cu": 11}})]
+    assert [(item["breaks"], item["metadata"]) for item in items] == expected
+    events = client.get(links["events"]).json()["items"]
+    data = [event["data"] for event in events if event["type"] == "evaluation_completed"]
+    assert [(one["breaks"], one["metadata"]) for one in data] == expected
 
 
 def test_front_convergence_and_surrogate_say_what_the_rows_say(client: httpx.Client) -> None:

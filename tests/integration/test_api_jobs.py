@@ -14,6 +14,7 @@ from materia.api import schemas
 from materia.api.app import create_app
 from materia.services import jobs
 from materia.services.submission import NewJob, submit
+from materia.settings import QUEUES
 from materia.store import jobs as job_rows
 from materia.store.database import database
 from materia.store.jobs import JobState
@@ -240,6 +241,8 @@ def test_queues_count_what_waits(client: httpx.Client) -> None:
     TypeAdapter(schemas.Page[schemas.Queue]).validate_python(page)
     waiting = {line["queue"]: line["waiting"] for line in page["items"] if line["waiting"]}
     assert waiting == {"ml": 2, "data": 1}
+    # Celery's own queue too: clients without our configuration send there.
+    assert {line["queue"] for line in page["items"]} == {*QUEUES, "celery"}
 
 
 def test_the_job_that_stands_for_a_campaign_runs_in_no_queue(client: httpx.Client) -> None:

@@ -82,11 +82,11 @@ def test_a_file_is_run_on_a_server_and_followed_to_its_report(
     assert total == 1
     assert campaign["id"] in shown
     assert "10/10 evaluations" in shown
-    assert "completed after 10 evaluations" in shown
+    assert "finished: the budget of 10 evaluations is spent" in shown
     assert {"results.csv", "report.html"} <= {path.name for path in folder.iterdir()}
     assert len((folder / "results.csv").read_text().splitlines()) == 11
     again = printed("campaign", "watch", "followed")
-    assert "completed after 10 evaluations" in again
+    assert "finished: the budget of 10 evaluations is spent" in again
     details = printed("campaign", "show", campaign["id"][:8])
     assert "10 of 10" in details
     assert "Pareto front" in details
@@ -112,7 +112,7 @@ def test_a_bare_server_is_the_stack_on_the_data_folder(
     here = ("--server", "--data-dir", str(lab))
     assert "materia run FILE --server" in printed("campaign", "list", *here)
     shown = printed("run", str(file), *here, "--output", str(tmp_path / "results"))
-    assert "completed after 10 evaluations" in shown
+    assert "finished: the budget of 10 evaluations is spent" in shown
     assert "followed" in printed("campaign", "list", *here)
 
 

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from materia.api.problems import CODES, Refusal, problem
+from materia.api.problems import CODES, HINTS, Refusal, problem
 
 MAX_BODY = 2**20
 # So much of a refused body is taken from the client, so that it stays to read the refusal.
@@ -74,7 +74,7 @@ class Admission:
             )
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > MAX_BODY:
-            return problem(413, CODES[413], TOO_LARGE)
+            return problem(413, CODES[413], TOO_LARGE, hint=HINTS[413])
         return None
 
     def _may_enter(self, scope: Scope, headers: Headers) -> bool:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from materia.api.problems import Refusal
 from materia.errors import DefinitionError
+from materia.mdl.finding import Finding, as_error
+from materia.mdl.json_text import fault, is_meant
 
 JSON_TYPES = {"application/json"}
 YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
@@ -78,11 +80,18 @@ async def _definition(request: Request) -> str:
             " or YAML with `Content-Type: application/yaml`",
         )
     try:
-        return (await _raw(request)).decode("utf-8-sig")
+        text = (await _raw(request)).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DefinitionError(
             f"the definition is not UTF-8 text (byte {error.start})", "save it as UTF-8"
         ) from error
+    # What is meant as JSON is judged with the rest of the definition.
+    is_other = given not in YAML_TYPES and not is_meant(text)
+    if is_other and (found := fault(text)) is not None:
+        fix = f"{found.fix}; YAML needs `Content-Type: application/yaml`"
+        finding = Finding("error", "", found.line, found.message, fix)
+        raise as_error([finding])
+    return text
 
 
 Definition = Annotated[str, Depends(_definition)]

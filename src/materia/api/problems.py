@@ -56,6 +56,7 @@ CODES = {
 HINTS = {
     404: "/docs lists every path; all of them begin with /api/v1",
     405: "/docs lists the methods of every path",
+    413: "keep tables in files below the data root and name them in the request",
 }
 
 logger = log.logger(__name__)

@@ -35,8 +35,11 @@ _CANDIDATE = (
     "params",
     "predicted",
     "outcomes",
+    "breaks",
     "is_pareto",
     "why",
+    "metadata",
+    "error",
 )
 _JOB = (
     "id",

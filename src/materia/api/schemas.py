@@ -136,8 +136,13 @@ class Candidate(Shape):
     predicted: dict[str, Prediction] | None
     outcomes: dict[str, float | None] | None
     standard_errors: dict[str, float] = Field(description="of outcomes that have one")
+    breaks: list[str] = Field(description="outcome constraints that the outcomes break")
     is_pareto: bool
     why: dict[str, Any]
+    metadata: dict[str, Any] | None = Field(
+        description="what the evaluator tells beyond the outcomes, at most 4 KiB"
+    )
+    error: JobError | None = Field(description="why the evaluation failed")
 
 
 class TraceEntry(Shape):

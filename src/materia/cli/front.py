@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -34,8 +34,9 @@ class Layout(NamedTuple):
     left_out: Sequence[str] = ()
 
     def cell(self, value: Any) -> Text:
-        """Return a value as it is shown."""
-        return Text(self.short(number(value, self.digits)))
+        """Return a value as it is shown; of words and names the end may be missing."""
+        text = number(value, self.digits)
+        return Text(text if isinstance(value, int | float) else self.short(text))
 
     def short(self, text: str) -> str:
         """Return a text no longer than is allowed."""
@@ -46,41 +47,54 @@ class Layout(NamedTuple):
 
 def front_table(
     definition: Definition, front: Sequence[Mapping[str, Any]], console: Console
-) -> Table:
+) -> RenderableType:
     """Return the front, or its spread, one line a point.
 
-    Where the console is too narrow, numbers get fewer digits and names are cut; after that the last
-    parameters are left out, and the first of these named below.
+    Where the console is too narrow, names are cut; after that the last parameters come in a table
+    of their own below or, where they have no room there either, are left out and named.
     """
     points = _spread(front, MAX_ROWS)
-    unlimited = console.options.update(width=10_000)
+
+    def fits(table: Table) -> bool:
+        unlimited = console.options.update(width=10_000)
+        return console.measure(table, options=unlimited).maximum <= console.width
+
     for layout in _layouts(list(front[0]["params"])):
         table = _table(definition, points, layout)
-        if console.measure(table, options=unlimited).maximum <= console.width:
+        if fits(table):
             break
+    if layout.left_out:
+        rest = _rest(points, layout)
+        if fits(rest):
+            table.caption = None
+            return Group(table, "", rest)
+    return table
+
+
+def _rest(points: Sequence[Mapping[str, Any]], layout: Layout) -> Table:
+    """Return the parameters that a table has no room for, one line a point."""
+    table = _empty_table("The same candidates, further parameters")
+    for name in layout.left_out:
+        table.add_column(Text(layout.short(name)), justify="right", no_wrap=True)
+    for point in points:
+        cells = [layout.cell(point["params"][name]) for name in layout.left_out]
+        table.add_row(Text(point["id"]), *cells)
     return table
 
 
 def _layouts(names: Sequence[str]) -> Iterator[Layout]:
     """Yield layouts from the fullest to the narrowest."""
     yield Layout(5, None, names)
-    yield Layout(4, 24, names)
-    for n_shown in range(len(names), -1, -1):
-        yield Layout(3, 14, names[:n_shown], names[n_shown:])
+    # Names are cut before numbers: with less than four digits, different points look alike.
+    for longest in (24, 14, 10, 7):
+        yield Layout(4, longest, names)
+    for n_shown in range(len(names) - 1, -1, -1):
+        yield Layout(4, 10, names[:n_shown], names[n_shown:])
 
 
 def _table(definition: Definition, points: Sequence[Mapping[str, Any]], layout: Layout) -> Table:
     title = "Pareto front" if len(definition.objectives) > 1 else "Best"
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=_not_shown(layout.left_out),
-        caption_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column("id", no_wrap=True)
+    table = _empty_table(title, caption=_not_shown(layout.left_out))
     for objective in definition.objectives:
         heading = _heading(objective, layout)
         table.add_column(heading, justify="right", no_wrap=True, style="bold")
@@ -93,11 +107,25 @@ def _table(definition: Definition, points: Sequence[Mapping[str, Any]], layout: 
     return table
 
 
+def _empty_table(title: str, caption: Text | None = None) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("id", no_wrap=True)
+    return table
+
+
 def _not_shown(names: Sequence[str]) -> Text | None:
     if not names:
         return None
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return Text(f"not shown: {', '.join(names[:MAX_NAMED])}{more}")
+    return Text(f"not shown here: {', '.join(names[:MAX_NAMED])}{more}")
 
 
 def _heading(objective: Objective, layout: Layout) -> Text:

@@ -13,6 +13,11 @@ from materia.errors import DefinitionError, MateriaError
 COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: 1 error, 2 errors."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def stderr() -> Console:
     """Return the console of messages; results go to standard output."""
     return Console(stderr=True, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from materia import report
 from materia.cli.front import MAX_ROWS, front_table
+from materia.cli.messages import counted
 from materia.mdl.definition import Definition
 from materia.report.content import number
 
@@ -39,19 +40,22 @@ class RunDisplay:
         self._result_line = Text(no_wrap=True, overflow="ellipsis")
         self._live = Live(Group(self._bar, self._result_line), console=console)
         self._last = ""
+        self._begun = False
 
     def __enter__(self) -> RunDisplay:
-        self._console.print(Text(self._definition.name, style="bold"))
-        if self._console.is_terminal:
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
+        if self._begun and self._console.is_terminal:
             self._live.stop()
 
     def show(self, progress: local_run.Progress) -> None:
-        """Show where the run stands."""
+        """Show where the run stands; at the first call also what it is."""
+        if not self._begun:
+            self._begun = True
+            self._console.print(Text(self._definition.name, style="bold"))
+            if self._console.is_terminal:
+                self._live.start()
         result = self._result(progress)
         if self._console.is_terminal:
             # The time that is left is judged by this session's own speed, not by work of before.
@@ -88,7 +92,9 @@ def show_results(
     failed = sum(candidate["state"] == "failed" for candidate in campaign.candidates)
     console.print(f"finished: {finished.reason}", markup=False, soft_wrap=True)
     if failed:
-        console.print(f"{failed} evaluations failed; results.csv says why", style="yellow")
+        console.print(
+            f"{counted(failed, 'evaluation')} failed; results.csv says why", style="yellow"
+        )
     front = campaign.pareto_front()
     if front:
         console.print(front_table(campaign.definition, front, console))

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from materia import log
+from materia.cli.tables import stdout
 from materia.settings import Settings
 from materia.stack import up as stack
 from materia.stack.display import Display
@@ -44,7 +44,7 @@ def up(
         data_dir=data_dir, api_host=host, api_port=any_port() if port == 0 else port
     )
     to_open = [open_browser]
-    with Display(Console(), has_own_key=settings.api_key is not None) as display:
+    with Display(stdout(), has_own_key=settings.api_key is not None) as display:
 
         def show(decided: Settings, supervisor: Supervisor) -> None:
             display.update(decided, supervisor)

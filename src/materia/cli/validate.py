@@ -25,6 +25,7 @@ def validate(
     from rich.console import Console
 
     from materia.cli import INVALID, messages
+    from materia.cli.messages import counted
     from materia.services import validation
 
     source = DefinitionFile.read(file)
@@ -39,7 +40,8 @@ def validate(
         console = Console(highlight=False, soft_wrap=True)
         messages.show_findings(console, plain)
         n_errors = sum(finding.level == "error" for finding in findings)
-        counts = f"{n_errors} errors, {len(findings) - n_errors} warnings"
+        n_warnings = len(findings) - n_errors
+        counts = f"{counted(n_errors, 'error')}, {counted(n_warnings, 'warning')}"
         verdict = "[green]valid[/]" if definition is not None else "[bold red]invalid[/]"
         console.print(f"{verdict} ({counts})")
     if definition is None:

@@ -132,14 +132,15 @@ def show_end(
         MateriaError: The campaign failed.
     """
     from materia.cli.front import MAX_ROWS, front_table
+    from materia.cli.messages import counted
     from materia.client.problems import of_job
     from materia.mdl import Definition
 
     if campaign["state"] == "failed":
         raise of_job(dict(campaign))
-    console.print(f"{campaign['state']} after {campaign['evaluations_completed']} evaluations")
-    if campaign["evaluations_failed"]:
-        console.print(f"{campaign['evaluations_failed']} evaluations failed", style="yellow")
+    console.print(_ending(client, campaign), markup=False, soft_wrap=True)
+    if n_failed := campaign["evaluations_failed"]:
+        console.print(f"{counted(n_failed, 'evaluation')} failed", style="yellow")
     front = client.campaigns.pareto(campaign["id"])
     if front:
         definition = Definition.model_validate(campaign["definition"])
@@ -149,6 +150,19 @@ def show_end(
     if folder is not None:
         for name, path in fetch_report(client, campaign, folder).items():
             console.print(f"{name.replace('_', ' '):22}{path}", markup=False, soft_wrap=True)
+
+
+def _ending(client: Client, campaign: Mapping[str, Any]) -> str:
+    """Return how a campaign ended, in the words of a local run."""
+    n_done = campaign["evaluations_completed"] + campaign["evaluations_failed"]
+    if campaign["state"] == "converged":
+        reason = client.campaigns.convergence(campaign["id"])["reason"]
+        return f"finished: converged: {reason}"
+    if campaign["state"] != "completed":
+        return f"{campaign['state']} after {n_done} evaluations"
+    if n_done >= campaign["budget"]:
+        return f"finished: the budget of {campaign['budget']} evaluations is spent"
+    return "finished: every possible candidate has been asked"
 
 
 def fetch_report(client: Client, campaign: Mapping[str, Any], folder: Path) -> dict[str, Path]:

@@ -84,7 +84,8 @@ def build(
     if definition.evaluator is None:
         raise DefinitionError(
             "the definition names no evaluator",
-            f"add for example 'evaluator: {{type: manual}}', {did_you_mean('', sorted(REGISTRY))}",
+            "add for example `evaluator: {type: function, options: {name: branin_currin}}`;"
+            f" types are {', '.join(sorted(REGISTRY))}, and of 'manual' people tell the results",
             path="evaluator",
         )
     entry = REGISTRY.get(definition.evaluator.type)
@@ -245,6 +246,9 @@ def _option_findings(
 ) -> list[Finding]:
     findings: dict[str, Finding] = {}
     allowed = sorted(model.model_fields)
+    if not allowed and model.model_config.get("extra") == "forbid":
+        message = f"evaluator '{evaluator_type}' takes no options"
+        return [error_at("evaluator.options", message, "remove 'options'")]
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0]) if detail["loc"] else ""
         path = f"evaluator.options.{name}"

@@ -51,7 +51,7 @@ from materia.evaluators.base import (
     warning_at,
 )
 from materia.evaluators.places import Places
-from materia.mdl.definition import Definition
+from materia.mdl.definition import CompositionParameter, Definition
 from materia.mdl.finding import Finding
 from materia.mdl.suggest import did_you_mean
 
@@ -144,6 +144,7 @@ class AlloyEvaluator(Evaluator):
         return [
             *_parameter_findings(definition, options, names),
             *_objective_findings(definition, options),
+            *_step_findings(definition, options),
         ]
 
     def evaluate(self, params: Mapping[str, Any], *, seed: int) -> Evaluation:
@@ -367,6 +368,24 @@ def _parameter_findings(
                 "leave 'elements' out: the parameters say it",
             )
         )
+    return findings
+
+
+def _step_findings(definition: Definition, options: AlloyOptions) -> list[Finding]:
+    """Warn where candidates lie between the compositions that a cell of so few atoms can have."""
+    findings = []
+    for i, parameter in enumerate(definition.parameters):
+        if not isinstance(parameter, CompositionParameter):
+            continue
+        atom = parameter.total / options.atoms
+        n_atoms = (parameter.step or 0.0) / atom
+        if n_atoms >= 1 - 1e-9 and abs(n_atoms - round(n_atoms)) < 1e-6:
+            continue
+        message = (
+            f"a cell of {options.atoms} atoms cannot hold every composition: each is rounded to"
+            f" multiples of {atom:.10g}, and its outcomes are kept under what was asked for"
+        )
+        findings.append(warning_at(f"parameters[{i}].step", message, f"step: {atom:.10g}"))
     return findings
 
 

@@ -193,7 +193,8 @@ def _lookup_findings(
     choices = [_written(choice) for choice in declared[parameter].choices or ()]
     missing = [choice for choice in choices if choice not in numbers]
     if missing:
-        yield error_at(path, f"no number for {', '.join(missing)} of '{parameter}'")
+        fix = f"add {', '.join(f'{choice}: 1.0' for choice in missing[:5])} with the right number"
+        yield error_at(path, f"no number for {', '.join(missing)} of '{parameter}'", fix)
     unknown = [choice for choice in numbers if choice not in choices]
     if unknown:
         fix = did_you_mean(unknown[0], choices)

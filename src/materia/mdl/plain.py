@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
+from materia.mdl.definition import ActiveLearning, Optimizer
 from materia.mdl.finding import Findings
 from materia.mdl.places import Path, written
 
@@ -111,7 +114,7 @@ def scalar(value: Any, findings: Findings, path: Path, line: int | None = None) 
             findings.error(
                 path,
                 "the whole number is too large; whole numbers have at most 64 bits",
-                "write it with an exponent, as in 1e30",
+                _whole_number_fix(path),
                 line=line,
             )
         case int():
@@ -133,6 +136,28 @@ def scalar(value: Any, findings: Findings, path: Path, line: int | None = None) 
                 line=line,
             )
     return None
+
+
+def _whole_number_fix(path: Path) -> str:
+    """Return what to write instead of a whole number that is too large."""
+    schema = _WHOLE.get(str(path[-1])) if path[:1] == ("optimizer",) else None
+    if schema is not None:
+        return f"write a whole number between {schema['minimum']} and {schema['maximum']}"
+    return "write it with an exponent, as in 1e30"
+
+
+def _whole_numbers(*models: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Return the JSON schemas of keys that take whole numbers, by key."""
+    found = {}
+    for model in models:
+        for key, schema in model.model_json_schema()["properties"].items():
+            for kind in schema.get("anyOf", [schema]):
+                if kind.get("type") == "integer":
+                    found[key] = kind
+    return found
+
+
+_WHOLE = _whole_numbers(Optimizer, ActiveLearning)
 
 
 def text(value: str, findings: Findings, path: Path, line: int | None = None) -> str:

@@ -177,7 +177,7 @@ def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings
     learning = optimizer.active_learning
     if learning.initial_samples is not None and learning.initial_samples > budget:
         what = f"{learning.initial_samples} initial samples are more than the budget of {budget}"
-        fix = f"lower initial_samples below {budget} or raise optimizer.budget"
+        fix = f"lower initial_samples to at most {budget} or raise optimizer.budget"
         findings.error(("optimizer", "active_learning", "initial_samples"), what, fix)
     has_threshold = learning.convergence_threshold != type(learning)().convergence_threshold
     if has_threshold and learning.convergence_patience is None:

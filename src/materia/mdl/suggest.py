@@ -62,7 +62,7 @@ def closest(word: str, allowed: Iterable[str]) -> str | None:
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return the advice for an unknown word: the likely one, or the list of allowed ones."""
-    allowed = list(allowed)
+    allowed = list(dict.fromkeys(allowed))  # a name that is declared twice is one choice
     if (found := closest(word, allowed)) is not None:
         return f"did you mean '{found}'?"
     listed = ", ".join(allowed[:20]) + (", …" if len(allowed) > 20 else "")

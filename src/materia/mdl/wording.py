@@ -113,7 +113,7 @@ def in_words(error: ErrorDetails, path: Path, schema: Mapping[str, Any]) -> tupl
         )
     if (wanted := _wanted(kind)) is not None:
         return f"{_subject(path, key)} must be {wanted}{_limits(schema)}, not {shown(value)}", (
-            _retype(value, kind, key, example)
+            _retype(value, kind, key, example, schema)
         )
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         limits = _limits(schema) or f" {_WORDS[kind]} {next(iter(error['ctx'].values()))}"
@@ -210,7 +210,9 @@ def _limits(schema: Mapping[str, Any]) -> str:
     return f" {' and '.join(parts)}" if parts else ""
 
 
-def _retype(value: Any, kind: str, key: str, example: str | None) -> str | None:
+def _retype(
+    value: Any, kind: str, key: str, example: str | None, schema: Mapping[str, Any]
+) -> str | None:
     """Return how to turn what is there into what was wanted."""
     if isinstance(value, str) and kind.startswith(("float", "int")):
         found = _NUMBER_IN_TEXT.fullmatch(value)
@@ -219,6 +221,8 @@ def _retype(value: Any, kind: str, key: str, example: str | None) -> str | None:
         number, rest = found.group(1).replace(",", "."), found.group(2).strip()
         return f"write {number} without quotes" if not rest else f"write {number} without '{rest}'"
     if kind.startswith("int") and isinstance(value, float):
+        if not schema.get("minimum", -(2**53)) <= value <= schema.get("maximum", 2**53):
+            return f"write a whole number{_limits(schema)}"
         return f"write {math.floor(value)} or {math.ceil(value)}"
     if kind.startswith("bool"):
         return "write true or false"

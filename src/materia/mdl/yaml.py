@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from materia.mdl import json_text
 from materia.mdl.finding import Findings
 from materia.mdl.places import Path, Place
 from materia.mdl.plain import LARGEST_INTEGER, Budget, plain, scalar, text
@@ -63,7 +64,11 @@ def read(source: str | bytes, findings: Findings, limits: Mapping[Path, int]) ->
             findings.forget()
             return plain(value, findings, Budget(findings, limits))
         if isinstance(error, yaml.YAMLError):
-            _note_syntax(error, content, findings)
+            found = json_text.fault(content) if json_text.is_meant(content) else None
+            if found is not None:
+                findings.error((), found.message, found.fix, line=found.line)
+            else:
+                _note_syntax(error, content, findings)
         return None
     if part is None:
         return None

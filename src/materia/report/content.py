@@ -11,6 +11,7 @@ import numpy as np
 
 from materia.engine.objectives import Objectives
 from materia.engine.pareto import is_non_dominated
+from materia.mdl.breaches import broken
 from materia.mdl.definition import (
     CategoricalParameter,
     CompositionParameter,
@@ -19,6 +20,9 @@ from materia.mdl.definition import (
     IntegerParameter,
     Objective,
 )
+
+MAX_EXTRAS = 100
+"""Columns of what evaluators tell beyond the outcomes."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class Column:
     choices: tuple[Any, ...] | None = None
     is_log: bool = False
     aim: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds words; choices that are numbers are read as numbers."""
+        choices = self.choices or ()
+        return any(isinstance(choice, str | bool) for choice in choices)
 
     @property
     def label(self) -> str:
@@ -57,6 +67,8 @@ class Row:
         errors: Standard errors of outcomes that came with one.
         predicted: Mean and standard deviation by objective, from before the evaluation.
         is_initial: Whether it belongs to the initial design.
+        breaks: Outcome constraints that the outcomes break.
+        extras: What the evaluator tells beyond the outcomes, by column.
     """
 
     id: str
@@ -69,6 +81,8 @@ class Row:
     is_initial: bool
     is_front: bool
     error: str | None = None
+    breaks: Sequence[str] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,7 @@ class Content:
         rows: Every candidate in the order of asking.
         trace: Per iteration: n_observations, hypervolume, best.
         parity: Per objective: measured, predicted and std, equally long lists.
+        outcome_constraints: As declared.
     """
 
     name: str
@@ -92,6 +107,7 @@ class Content:
     trace: Sequence[Mapping[str, Any]]
     parity: Mapping[str, Mapping[str, Sequence[float]]]
     targets: Mapping[str, float] = field(default_factory=dict)
+    outcome_constraints: Sequence[str] = ()
 
     @property
     def front(self) -> list[Row]:
@@ -112,6 +128,11 @@ class Content:
         """Rows with a value for every objective."""
         return [r for r in self.rows if all(o.name in r.values for o in self.objectives)]
 
+    @property
+    def extras(self) -> list[str]:
+        """Names of all further columns, in the order in which they appear first."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.extras))[:MAX_EXTRAS]
+
     @classmethod
     def of(
         cls,
@@ -124,8 +145,9 @@ class Content:
         definition = Definition.model_validate(campaign["definition"])
         outcomes = [_outcomes(candidate) for candidate in candidates]
         front = _front(definition, candidates, [means for means, _ in outcomes])
+        limits = [constraint.expression for constraint in definition.outcome_constraints]
         rows = [
-            _row(candidate, means, errors, is_front)
+            _row(candidate, means, errors, is_front, broken(limits, means))
             for candidate, (means, errors), is_front in zip(
                 candidates, outcomes, front, strict=True
             )
@@ -141,6 +163,7 @@ class Content:
             trace=list(convergence.get("trace") or []),
             parity=parity,
             targets={o.name: o.target for o in definition.objectives if o.target is not None},
+            outcome_constraints=limits,
         )
 
 
@@ -189,21 +212,45 @@ def _row(
     means: Mapping[str, float],
     errors: Mapping[str, float],
     is_front: bool,
+    breaks: Sequence[str],
 ) -> Row:
     source = str((candidate.get("why") or {}).get("source", ""))
     error = candidate.get("error")
+    values = {**candidate["params"], **means}
     return Row(
         id=str(candidate["id"]),
         iteration=int(candidate["iteration"]),
         state=str(candidate["state"]),
-        values={**candidate["params"], **means},
+        values=values,
         errors=errors,
         predicted=candidate.get("predicted") or {},
         source=source,
         is_initial=source in ("", "initial design"),
         is_front=is_front,
         error=error.get("message") if isinstance(error, Mapping) else error,
+        breaks=breaks,
+        extras=_extras(candidate.get("metadata") or {}, values),
     )
+
+
+def _extras(metadata: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as columns: what lies inside has the names on the way there before its own.
+
+    Properties that an evaluator computed besides stand under their own name, once.
+    """
+    found: dict[str, Any] = {}
+    for name, value in metadata.items():
+        if name == "properties" and isinstance(value, Mapping):
+            found |= {key: inner for key, inner in value.items() if key not in known}
+        elif isinstance(value, Mapping):
+            found |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            found[name] = value
+    plain = {key: value for key, value in found.items() if value is not None}
+    return {
+        key: "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for key, value in plain.items()
+    }
 
 
 def _columns(parameter: Any) -> list[Column]:
@@ -232,7 +279,10 @@ def _facts(
     facts += [("evaluations", f"{n_told} of {definition.optimizer.budget}")]
     if n_failed:
         facts.append(("failed", str(n_failed)))
-    facts.append(("iterations", str(max((row.iteration for row in rows), default=-1) + 1)))
+    n_broken = sum(bool(row.breaks) for row in rows)
+    if n_broken:
+        facts.append(("break outcome constraints", str(n_broken)))
+    facts.append(("iteration", str(max((row.iteration for row in rows), default=0))))
     if len(definition.objectives) > 1:
         facts.append(("on the front", str(sum(row.is_front for row in rows))))
         if campaign.get("hypervolume") is not None:

@@ -65,7 +65,7 @@ def pareto_front(content: Content, x: Column, y: Column) -> Figure:
     """Draw all measured candidates over two objectives, and the front among them."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    rest = [row for row in content.measured if not row.is_front]
+    rest = [row for row in content.measured if not row.is_front and not row.breaks]
     first, later = [r for r in rest if r.is_initial], [r for r in rest if not r.is_initial]
     _points(
         axes, first, x, y, "initial", facecolors="none", edgecolors=MUTED, label="initial design"
@@ -77,6 +77,7 @@ def pareto_front(content: Content, x: Column, y: Column) -> Figure:
         marks = _points(axes, later, x, y, "chosen", c=colours, label="chosen by the surrogate")
         marks.set_cmap(SCALE)
         _iteration_bar(figure, axes, scale)
+    _broken_points(axes, content, x, y)
     front = sorted(content.front, key=lambda row: float(row.values[x.name]))
     if front and "target" not in (x.aim, y.aim):
         # The border of what is dominated: steps through the worse of two neighbours.
@@ -130,12 +131,11 @@ def best_value(content: Content) -> Figure:
     (objective,) = content.objectives
     rows = content.measured
     order = {row.id: i + 1 for i, row in enumerate(content.rows)}
-    values = np.array([float(row.values[objective.name]) for row in rows])
     for is_initial, gid, style in (
         (True, "initial", {"facecolors": "none", "edgecolors": MUTED, "label": "initial design"}),
         (False, "values", {"color": SECOND, "label": "chosen by the surrogate"}),
     ):
-        part = [row for row in rows if row.is_initial == is_initial]
+        part = [row for row in rows if row.is_initial == is_initial and not row.breaks]
         if part:
             marks = axes.scatter(
                 [order[row.id] for row in part],
@@ -145,8 +145,22 @@ def best_value(content: Content) -> Figure:
                 **style,
             )
             _tag(marks, gid, part)
-    if rows:
-        n = [order[row.id] for row in rows]
+    unfit = [row for row in rows if row.breaks]
+    if unfit:
+        marks = axes.scatter(
+            [order[row.id] for row in unfit],
+            [row.values[objective.name] for row in unfit],
+            marker="x",
+            color=MUTED,
+            label=_breaks_label(content),
+            s=22,
+            zorder=3,
+        )
+        _tag(marks, "broken", unfit)
+    counted = [row for row in rows if not row.breaks]
+    if counted:
+        values = np.array([float(row.values[objective.name]) for row in counted])
+        n = [order[row.id] for row in counted]
         best = _running_best(values, objective, content.targets.get(objective.name))
         axes.step(n, best, where="post", color=ACCENT, linewidth=1.6, label="best so far", zorder=2)
     goal = content.targets.get(objective.name)
@@ -173,8 +187,9 @@ def parallel_coordinates(content: Content) -> Figure:
     lines = [[(i, place(r.values[c.name])) for i, (c, place) in _numbered(columns, places)]
              for r in rows]  # fmt: skip
     first = content.objectives[0]
-    shade = _placer(first, rows)
     has_front = len(content.objectives) > 1
+    coloured = [row for row in rows if row.is_front] if has_front else rows
+    shade = _placer(first, coloured or rows)
     # One objective colours every line and the best is set off; of several, only the front is.
     rest = ("lines", FAINT) if has_front else ("scaled-lines", None)
     best = ("front-lines", None) if has_front else ("best-line", ACCENT)
@@ -196,11 +211,11 @@ def parallel_coordinates(content: Content) -> Figure:
     axes.set_xlim(-0.35, len(columns) - 0.65)
     axes.set_ylim(-0.14, 1.14)
     axes.set_yticks([])
-    axes.set_xticks(range(len(columns)), [_wrapped(column.title) for column in columns])
+    axes.set_xticks(range(len(columns)), [_axis_title(column) for column in columns])
     axes.tick_params(axis="x", length=0, pad=2)
     if len(columns) > _MAX_UPRIGHT_LABELS:
         axes.tick_params(axis="x", labelrotation=60)
-    low, high = _span(first, rows)
+    low, high = _span(first, coloured or rows)
     scale = Normalize(low, high if high > low else low + 1)
     _scale_bar(figure, axes, scale, f"{first.label} of the front" if has_front else first.label)
     return figure
@@ -241,6 +256,18 @@ def _points(axes: Any, rows: Sequence[Row], x: Column, y: Column, gid: str, **st
     )
     _tag(marks, gid, rows)
     return marks
+
+
+def _broken_points(axes: Any, content: Content, x: Column, y: Column) -> None:
+    """Mark what breaks an outcome constraint: measured, but never part of the front."""
+    rows = [row for row in content.measured if row.breaks]
+    label = _breaks_label(content)
+    _points(axes, rows, x, y, "broken", marker="x", color=MUTED, label=label)
+
+
+def _breaks_label(content: Content) -> str:
+    limits = content.outcome_constraints
+    return f"breaks {limits[0]}" if len(limits) == 1 else "breaks an outcome constraint"
 
 
 def _tag(artist: Any, gid: str, rows: Sequence[Row]) -> None:
@@ -340,8 +367,9 @@ def _upright_axis(axes: Any, i: int, column: Column, rows: Sequence[Row]) -> Non
         )
 
 
-def _wrapped(label: str) -> str:
-    return label.replace(" (", "\n(", 1)
+def _axis_title(column: Column) -> str:
+    title = column.title.replace(" (", "\n(", 1)
+    return f"{title}\nlog scale" if column.is_log else title
 
 
 def _quality(measured: Any, predicted: Any, std: Any, objective: Column) -> str:

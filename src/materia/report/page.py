@@ -125,16 +125,18 @@ def _all_candidates(content: Content) -> str:
 
 def _table(columns: Sequence[Column], rows: Sequence[Row], name: str, *, with_state: bool) -> str:
     headings = [_heading("id", is_text=True)]
+    limits = with_state and any(row.breaks for row in rows)
     if with_state:
         headings += [_heading("iteration"), _heading("state", is_text=True)]
-    headings += [
-        _heading(c.name, c.unit, c.aim, is_text=c.choices is not None, has_tip=True)
-        for c in columns
-    ]
+    if limits:
+        headings.append(_heading("breaks", is_text=True, has_tip=True))
+    headings += [_heading(c.name, c.unit, c.aim, is_text=c.is_text, has_tip=True) for c in columns]
     notes = with_state and any(row.error for row in rows)
     if notes:
         headings.append(_heading("error", is_text=True))
-    lines = "".join(_line(row, columns, with_state=with_state, notes=notes) for row in rows)
+    lines = "".join(
+        _line(row, columns, with_state=with_state, limits=limits, notes=notes) for row in rows
+    )
     return (
         f'<div class="scroll"><table id="{name}"><thead><tr>{"".join(headings)}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
@@ -157,12 +159,17 @@ def _heading(
     return f'<th scope="col"{kind}{tip}>{button}{below}</th>'
 
 
-def _line(row: Row, columns: Sequence[Column], *, with_state: bool, notes: bool) -> str:
+def _line(
+    row: Row, columns: Sequence[Column], *, with_state: bool, limits: bool, notes: bool
+) -> str:
     kinds = [row.state] if row.state in ("failed", "proposed") else []
     kinds += ["front"] if row.is_front else []
+    kinds += ["broken"] if row.breaks else []
     cells = [f'<td class="text">{escape(row.id)}</td>']
     if with_state:
         cells += [f"<td>{row.iteration}</td>", f'<td class="text">{escape(row.state)}</td>']
+    if limits:
+        cells.append(f'<td class="text">{escape("; ".join(row.breaks))}</td>')
     cells += [_cell(column, row.values.get(column.name)) for column in columns]
     if notes:
         cells.append(f'<td class="text note">{escape(row.error or "")}</td>')
@@ -172,7 +179,7 @@ def _line(row: Row, columns: Sequence[Column], *, with_state: bool, notes: bool)
 def _cell(column: Column, value: Any) -> str:
     if value is None:
         return "<td></td>"
-    if column.choices is not None:
+    if column.is_text:
         return f'<td class="text">{escape(str(value))}</td>'
     return f'<td data-value="{value!r}">{escape(number(value))}</td>'
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from materia.events.models import EventType
+from materia.mdl.breaches import broken
 from materia.services import outcomes, submission
+from materia.services.evaluation_details import bounded
 from materia.services.running import Superseded
 from materia.services.submission import NewJob
 from materia.services.work import Work
@@ -76,12 +78,19 @@ def start_iteration(work: Work, campaign_id: str, iteration: int, *, train: bool
 
 
 def record_evaluation(
-    work: Work, campaign_id: str, candidate: Row, evaluation: Row, job_id: str | None
+    work: Work,
+    campaign_id: str,
+    candidate: Row,
+    evaluation: Row,
+    job_id: str | None,
+    *,
+    outcome_constraints: Sequence[str] = (),
 ) -> bool:
     """Keep an evaluation and give the candidate its result; False when it has one already.
 
     Args:
         evaluation: state ('told' or 'failed'), outcomes, details, error, seed, duration_s.
+        outcome_constraints: Of the campaign; the event names those that are broken.
     """
     campaign_rows.add_evaluation(
         work.connection,
@@ -107,6 +116,8 @@ def record_evaluation(
             "state": evaluation["state"],
             "params": candidate["params"],
             "outcomes": outcomes.values(evaluation["outcomes"]),
+            "breaks": broken(outcome_constraints, evaluation["outcomes"]),
+            "metadata": bounded(evaluation["details"]),
             "error": evaluation["error"],
         }
         work.campaign_event(campaign_id, EventType.EVALUATION_COMPLETED, data, job_id)

@@ -17,6 +17,7 @@ from materia import log, settings
 from materia.errors import EvaluationError, StateError, SurrogateError
 from materia.events.models import EventType
 from materia.mdl import Definition
+from materia.mdl.breaches import expressions_of
 from materia.services import campaign_life as life
 from materia.services import earlier, running
 from materia.services.running import Outcome, Superseded
@@ -216,6 +217,7 @@ def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
     evaluated = list(zip(chosen, _evaluations(evaluator, chosen, seed), strict=True))
     job = running.current()
     job_id = job.id if job else None
+    limits = expressions_of(row["definition"])
 
     def effects(work: Work) -> None:
         campaign = campaign_rows.lock(work.connection, campaign_id)
@@ -223,7 +225,10 @@ def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
             return
         completed = failed = 0
         for candidate, evaluation in evaluated:
-            if life.record_evaluation(work, campaign_id, candidate, evaluation, job_id):
+            counted = life.record_evaluation(
+                work, campaign_id, candidate, evaluation, job_id, outcome_constraints=limits
+            )
+            if counted:
                 told = evaluation["state"] == CandidateState.TOLD
                 completed, failed = completed + told, failed + (not told)
         if completed or failed:

@@ -9,15 +9,17 @@ from materia import settings
 from materia.errors import NotFoundError, StateError
 from materia.events.models import EventType
 from materia.mdl import Definition, Finding
+from materia.mdl.breaches import broken, expressions_of
 from materia.mdl.finding import as_error
 from materia.mdl.validation import Source
 from materia.services import campaign_life as life
 from materia.services import earlier, submission, validation
+from materia.services.evaluation_details import bounded
 from materia.services.idempotency import Once
 from materia.services.submission import NewJob
 from materia.services.work import unit_of_work
 from materia.store import campaigns as campaign_rows
-from materia.store.campaigns import FINAL_CAMPAIGN, CampaignState
+from materia.store.campaigns import FINAL_CAMPAIGN, CampaignState, CandidateState
 from materia.store.database import database
 from materia.store.jobs import JobState, Row
 
@@ -150,13 +152,22 @@ def stop(campaign_id: str) -> Row:
 def candidates(
     campaign_id: str, *, after: int = -1, limit: int | None = None, pareto_only: bool = False
 ) -> tuple[list[Row], int]:
-    """Return candidates in the order of asking, and how many there are in all."""
-    get(campaign_id)
+    """Return candidates in the order of asking, and how many there are in all.
+
+    Each says with what its evaluation came: `breaks` (outcome constraints), `metadata`, `error`.
+    """
+    limits = expressions_of(get(campaign_id)["definition"])
     with database().read() as connection:
         rows = campaign_rows.candidates_of(
             connection, campaign_id, after=after, limit=limit, pareto_only=pareto_only
         )
         total = campaign_rows.n_candidates(connection, campaign_id, pareto_only=pareto_only)
+        told = campaign_rows.last_evaluations(connection, campaign_id, [row["id"] for row in rows])
+    for row in rows:
+        last = told.get(row["id"], {})
+        row["breaks"] = broken(limits, row["outcomes"])
+        row["metadata"] = bounded(last.get("details"))
+        row["error"] = last.get("error") if row["state"] == CandidateState.FAILED else None
     return rows, total
 
 

@@ -18,6 +18,8 @@ from materia.store import queues as queue_rows
 from materia.store.database import database
 
 TIMEOUT_S = 2.0
+# Clients without our configuration send to Celery's own queue.
+SERVED = (*settings.QUEUES, "celery")
 
 
 def checks() -> dict[str, str | None]:
@@ -66,7 +68,7 @@ def queues() -> list[dict[str, Any]]:
     """Return how many jobs wait and run in each queue, without those that stand for campaigns."""
     with database().read() as connection:
         counts = queue_rows.counts(connection, without_step=ROOT)
-    found = {name: {"queue": name, "waiting": 0, "running": 0} for name in settings.QUEUES}
+    found = {name: {"queue": name, "waiting": 0, "running": 0} for name in SERVED}
     for queue, state, n in counts:
         line = found.setdefault(queue, {"queue": queue, "waiting": 0, "running": 0})
         line["waiting" if state in job_rows.WAITING else "running"] += n  # type: ignore[operator]

@@ -77,6 +77,7 @@ def write_report(finished: Finished, folder: Path) -> dict[str, Path]:
             **candidate,
             "is_pareto": candidate["id"] in front,
             "error": finished.evaluations.get(candidate["id"], {}).get("error"),
+            "metadata": finished.evaluations.get(candidate["id"], {}).get("metadata"),
         }
         for candidate in campaign.candidates
     ]

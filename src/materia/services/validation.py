@@ -11,7 +11,13 @@ from pydantic import ValidationError
 
 from materia.errors import InfeasibleError
 from materia.mdl import yaml
-from materia.mdl.definition import Definition, EvaluatorChoice
+from materia.mdl.definition import (
+    CategoricalParameter,
+    CompositionParameter,
+    Definition,
+    EvaluatorChoice,
+)
+from materia.mdl.expression import parse
 from materia.mdl.finding import Finding, Findings, as_error
 from materia.mdl.plain import TooMuchError
 from materia.mdl.validation import Source, check, locate
@@ -20,6 +26,8 @@ Params = dict[str, Any]
 
 N_TRIALS = 512
 """At so many points an evaluator is tried until it gives a result."""
+MAX_NAMED = 8
+"""Names that a message lists."""
 FEW = 1e-3
 """Below this feasible share of the search space a warning is given."""
 
@@ -101,6 +109,48 @@ def _points(
         yield from space.decode(x[None])
 
 
+def _culprits(definition: Definition) -> list[Finding]:
+    """Return the constraints without each of which there would be something to choose."""
+    from materia.engine.sampling import feasible_fraction
+
+    findings = []
+    for i, constraint in enumerate(definition.constraints):
+        others = [other for j, other in enumerate(definition.constraints) if j != i]
+        try:
+            feasible_fraction(definition.model_copy(update={"constraints": others}), N_TRIALS)
+        except InfeasibleError:
+            continue
+        against = "the other constraints and the bounds" if others else "the bounds"
+        what = f"no point of the search space satisfies '{constraint.expression}' together with"
+        fix = f"loosen it, or {_bounds_of(definition, constraint.expression)}"
+        path = f"constraints[{i}].expression"
+        findings.append(Finding("error", path, None, f"{what} {against}", fix))
+    return findings
+
+
+def _bounds_of(definition: Definition, expression: str) -> str:
+    """Return what limits the names of a constraint: their bounds, and the sums they are part of."""
+    names = parse(expression).names
+    limits = []
+    for parameter in definition.parameters:
+        if isinstance(parameter, CompositionParameter):
+            if names.isdisjoint(part.name for part in parameter.parts):
+                continue
+            bounds = ", ".join(
+                f"{part.name} {part.bounds[0]:g} to {part.bounds[1]:g}"
+                for part in parameter.parts[:MAX_NAMED]
+                if part.bounds
+            )
+            limits.append(
+                f"the parts of {parameter.name}, which sum to {parameter.total:g}"
+                + (f" ({bounds})" if bounds else "")
+            )
+        elif parameter.name in names and not isinstance(parameter, CategoricalParameter):
+            lower, upper = parameter.bounds
+            limits.append(f"{parameter.name} ({lower:g} to {upper:g})")
+    return f"widen the bounds of {'; '.join(limits[:MAX_NAMED])}"
+
+
 def _space_findings(definition: Definition) -> list[Finding]:
     """Check that something satisfies the constraints, by quasi-random points."""
     from materia.engine.sampling import feasible_fraction
@@ -109,6 +159,9 @@ def _space_findings(definition: Definition) -> list[Finding]:
     try:
         fraction = feasible_fraction(definition, n_points)
     except InfeasibleError as error:
+        culprits = [] if error.path else _culprits(definition)
+        if culprits:
+            return culprits
         path = error.path or ("constraints" if definition.constraints else "parameters")
         return [Finding("error", path, None, error.message, error.hint)]
     # Rows of a table are counted by whoever reads it.

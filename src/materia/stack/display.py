@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +23,11 @@ COLOURS = {
     ProcessState.RESTARTING: "yellow",
     ProcessState.FAILED: "red",
 }
-SHOWN_LINES = 5
+MAX_LINE = 300
+# Lines of a log that tell of a fault, as Python, Celery and our JSON write them.
+FAULT = re.compile(
+    r"\b(ERROR|CRITICAL|FATAL)\b|^\w*(Error|Exception)\b|\"level\": ?\"(error|critical)"
+)
 
 
 class Display:
@@ -77,16 +82,28 @@ class Display:
             return
         if state is ProcessState.RESTARTING:
             self._console.print(f"[yellow]{name} {process.reason}; it is started again[/]")
-            self._print_last_lines(process, SHOWN_LINES)
+            self._print_fault(process)
         elif state is ProcessState.FAILED:
             self._console.print(f"[red]{name} {process.reason}; its last lines:[/]")
-            self._print_last_lines(process, len(process.last_lines))
+            self._print_last_lines(process)
         elif not self._live and before is not None:
             self._console.print(f"{name}: {state}", highlight=False)
 
-    def _print_last_lines(self, process: Supervised, n_lines: int) -> None:
-        for line in process.last_lines[-n_lines:]:
-            self._console.print(f"  [dim]{escape(line)}[/]", highlight=False)
+    def _print_fault(self, process: Supervised) -> None:
+        """Print the line that says what went wrong, if there is one, and where the others are."""
+        faults = [line for line in process.last_lines if FAULT.search(line)]
+        for line in faults[-1:]:
+            self._print_line(line)
+        self._print_line(f"its log: {process.log.path}")
+
+    def _print_last_lines(self, process: Supervised) -> None:
+        for line in process.last_lines:
+            self._print_line(line)
+        self._print_line(f"its log: {process.log.path}")
+
+    def _print_line(self, line: str) -> None:
+        shown = line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} …"
+        self._console.print(f"  [dim]{escape(shown)}[/]", highlight=False)
 
 
 def _table(supervisor: Supervisor, where: str) -> RenderableType:

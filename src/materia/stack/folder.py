@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -83,19 +84,39 @@ class DataFolder:
             probe = self.run / "write-test"
             write_private(probe, "")
             probe.unlink()
+        except (FileExistsError, NotADirectoryError) as error:
+            where = self.path if self.path.exists() else Path(str(error.filename))
+            raise AccessError(
+                f"the data folder {self.path} cannot be used: {_file_on_the_way(where)} is a file,"
+                " not a folder",
+                "choose another one with --data-dir",
+            ) from error
         except OSError as error:
+            is_owned = error.errno in (errno.EACCES, errno.EPERM)
             raise AccessError(
                 f"the data folder {self.path} cannot be used: {error.strerror}",
-                "choose another one with --data-dir, or become its owner",
+                "choose another one with --data-dir"
+                + (", or become its owner" if is_owned else ""),
             ) from error
 
     def _refuse_shared(self) -> None:
-        with suppress(FileNotFoundError):
-            is_shared = self.path.stat().st_mode & stat.S_ISVTX
-            if is_shared or self.path in (Path("/"), Path.home()):
+        own = f"choose a folder of its own: --data-dir {self.path / 'materia-data'}"
+        with suppress(FileNotFoundError, NotADirectoryError):
+            mode = self.path.stat().st_mode
+            if self.path in (Path("/"), Path.home()):
+                raise AccessError(f"the data folder {self.path} is used for other things too", own)
+            if not stat.S_ISDIR(mode):
+                return
+            if os.statvfs(self.path).f_flag & os.ST_RDONLY:
                 raise AccessError(
-                    f"the data folder {self.path} is used for other things too",
-                    f"choose a folder of its own: --data-dir {self.path / 'materia-data'}",
+                    f"the data folder {self.path} lies on a file system that is mounted read-only",
+                    "choose another one with --data-dir",
+                )
+            if mode & stat.S_ISVTX:
+                raise AccessError(
+                    f"the data folder {self.path} is shared with others"
+                    f" (mode {stat.S_IMODE(mode):o}), and it would be made private",
+                    own,
                 )
 
     def refuse_network(self) -> None:
@@ -167,6 +188,11 @@ class DataFolder:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         write_private(path, secrets.token_urlsafe(32) + "\n")
         return path.read_text().strip()
+
+
+def _file_on_the_way(path: Path) -> Path:
+    """Return the part of a path that is there and is no folder, else the path itself."""
+    return next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), path)
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

@@ -51,9 +51,12 @@ def run(
     os.umask(0o077)
     settings = settings.model_copy(update=absolute_places(settings))
     folder = DataFolder(settings.data_dir)
-    folder.prepare()
+    # What can be refused at once is, before anything is made.
     if settings.database.startswith("sqlite"):
         folder.refuse_network()
+    if not folder.path.exists():
+        require_free_port(settings.api_host, settings.api_port)
+    folder.prepare()
     lock = folder.lock()
     try:
         _run_locked(settings, folder, n_workers, has_ray, on_change)

@@ -18,6 +18,9 @@ Row = dict[str, Any]
 # A pool may have thousands of rows.
 _LISTED = tuple(column for column in campaigns.c if column is not campaigns.c.pool)
 
+# SQLite bounds the variables of a statement.
+_IDS_AT_A_TIME = 500
+
 
 class CampaignState(StrEnum):
     """States of a campaign; the last four are final."""
@@ -241,6 +244,24 @@ def add_evaluation(connection: Connection, row: Row) -> None:
         .scalar_subquery()
     )
     connection.execute(insert(evaluations).values(replicate=replicate, **row))
+
+
+def last_evaluations(
+    connection: Connection, campaign_id: str, ids: Sequence[str]
+) -> dict[str, Row]:
+    """Return details and error of the last evaluation of each of these candidates."""
+    found: dict[str, Row] = {}
+    for start in range(0, len(ids), _IDS_AT_A_TIME):
+        query = (
+            select(evaluations.c.candidate_id, evaluations.c.details, evaluations.c.error)
+            .where(
+                evaluations.c.campaign_id == campaign_id,
+                evaluations.c.candidate_id.in_(list(ids[start : start + _IDS_AT_A_TIME])),
+            )
+            .order_by(evaluations.c.replicate)
+        )
+        found |= {row["candidate_id"]: row for row in paging.rows_of(connection.execute(query))}
+    return found
 
 
 def evaluations_of(connection: Connection, campaign_id: str, candidate_id: str) -> list[Row]:

@@ -175,6 +175,26 @@ def test_a_value_of_a_wrong_type_is_told_in_words_of_json(
     assert detail.startswith(message)
 
 
+def test_broken_json_is_a_finding_that_speaks_of_json(client: httpx.Client) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = b'{"name": "x", "objectives": [}'
+    answer = client.post(f"{BASE}/campaigns/validate", content=body, headers=headers).json()
+    (finding,) = answer["findings"]
+    assert finding["message"] == "this is not valid JSON: line 1, column 30: expecting value"
+    assert not answer["valid"]
+
+
+@pytest.mark.parametrize("body", [b"{name: x}", b"name: x"])
+def test_a_definition_that_is_sent_as_json_and_is_none_is_told_so(
+    client: httpx.Client, body: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = client.post(f"{BASE}/campaigns/validate", content=body, headers=headers)
+    assert response.status_code == 422
+    assert "this is not valid JSON: line 1, column " in response.json()["detail"]
+    assert "application/yaml" in response.json()["hint"]
+
+
 @pytest.mark.parametrize("path", ["/jobs", "/campaigns/run", "/campaigns/validate"])
 @pytest.mark.parametrize(
     ("headers", "blamed", "named"),

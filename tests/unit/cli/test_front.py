@@ -53,6 +53,11 @@ def test_every_point_is_one_line_that_is_not_cut(width: int, n_parameters: int) 
     definition, names = wide_definition(n_parameters)
     lines = shown(definition, points(definition, names, 30), width)
     assert max(map(len, lines)) <= width
+    further = [i for i, line in enumerate(lines) if line.startswith("The same candidates")]
+    if further:
+        lines, rest = lines[: further[0]], lines[further[0] :]
+        ids = [line.split()[0] for line in rest if line.startswith("c0")]
+        assert ids == [line.split()[0] for line in lines if line.startswith("c0")]
     of_points = [line.split() for line in lines if line.startswith("c0")]
     assert len(of_points) == MAX_ROWS
     assert (of_points[0][0], of_points[-1][0]) == ("c0000", "c0029")
@@ -64,12 +69,12 @@ def test_every_point_is_one_line_that_is_not_cut(width: int, n_parameters: int) 
 def test_parameters_without_room_are_named_below() -> None:
     definition, names = wide_definition(30)
     lines = shown(definition, points(definition, names, 3), 80)
-    (first,) = [i for i, line in enumerate(lines) if line.startswith("not shown: ")]
+    (first,) = [i for i, line in enumerate(lines) if line.startswith("not shown here: ")]
     n_shown = len(next(line for line in lines if line.startswith("c0000")).split()) - 3
     assert n_shown >= 2
     assert lines[3].endswith(" 1235")
     named = ", ".join(names[n_shown : n_shown + 3])
-    assert " ".join(lines[first:]) == f"not shown: {named} and {30 - n_shown - 3} more"
+    assert " ".join(lines[first:]) == f"not shown here: {named} and {30 - n_shown - 3} more"
 
 
 def test_the_alloy_of_the_examples_has_room_for_all_of_it_in_80_columns() -> None:
@@ -84,6 +89,26 @@ def test_the_alloy_of_the_examples_has_room_for_all_of_it_in_80_columns() -> Non
     assert max(map(len, lines)) <= 80
     assert lines[1].split() == ["bulk_modulus", "↑", "density", "↓"]
     assert lines[2].split() == ["id", "GPa", "g/cm³", *names]
+    assert not any(line.startswith("not shown") for line in lines)
+
+
+def test_parameters_without_room_come_below_where_there_is_room_for_them() -> None:
+    names = ["water_binder", "superplasticizer", "curing_days", "aggregate"]
+    names += ["clinker", "slag", "fly_ash", "silica_fume"]
+    parameters = [{"name": n, "type": "continuous", "bounds": [0, 100]} for n in names]
+    objectives = [{"name": "strength", "unit": "MPa"}, {"name": "carbon", "unit": "kg CO₂/t"}]
+    plain = {"name": "concrete", "parameters": parameters, "objectives": objectives}
+    outcomes = {"strength": 194.1284, "carbon": 283.2004}
+    front = [
+        {"id": f"c{i:04}", "params": dict.fromkeys(names, 12.345 + i), "outcomes": outcomes}
+        for i in range(3)
+    ]
+    lines = shown(Definition.model_validate(plain), front, 80)
+    assert max(map(len, lines)) <= 80
+    numbers = [
+        float(cell) for line in lines if line.startswith("c0001") for cell in line.split()[1:]
+    ]
+    assert numbers == [194.1, 283.2, *[13.35] * 8]
     assert not any(line.startswith("not shown") for line in lines)
 
 

@@ -47,10 +47,11 @@ def definition(
     **options: object,
 ) -> Definition:
     parts = [{"name": element} for element in elements]
+    alloy = {"name": "alloy", "type": "composition", "parts": parts, "total": 100, "step": 3.125}
     return Definition.model_validate(
         {
             "name": "alloy",
-            "parameters": [{"name": "alloy", "type": "composition", "parts": parts, "total": 100}],
+            "parameters": [alloy],
             "objectives": [{"name": name, "unit": unit} for name in objectives],
             "evaluator": {"type": "ase", "options": options},
         }
@@ -279,3 +280,25 @@ def test_outcomes_are_finite_over_random_compositions() -> None:
         assert all(math.isfinite(value) for value in outcomes.values())
         assert 30 < outcomes["bulk_modulus"] < 300
         assert 2.5 < outcomes["density"] < 22
+
+
+@pytest.mark.parametrize(
+    ("atoms", "step", "advice"),
+    [
+        (32, None, "step: 3.125"),
+        (32, 1, "step: 3.125"),
+        (32, 3.125, None),
+        (32, 6.25, None),
+        (100, 1, None),
+        (108, 5, "step: 0.9259259259"),
+    ],
+)
+def test_steps_that_the_cell_cannot_hold_are_a_warning_with_the_right_step(
+    atoms: int, step: float | None, advice: str | None
+) -> None:
+    declared = definition(atoms=atoms).model_dump(mode="json")
+    declared["parameters"][0]["step"] = step
+    found = evaluators.check(Definition.model_validate(declared), data_roots=[])
+    assert [(f.level, f.path, f.fix) for f in found] == (
+        [("warning", "parameters[0].step", advice)] if advice else []
+    )

@@ -403,7 +403,7 @@ def test_initial_samples_fit_into_the_budget() -> None:
     finding = only(changed(("initial_samples: 20", "initial_samples: 300")))
     assert (finding.line, finding.path) == (30, "optimizer.active_learning.initial_samples")
     assert finding.message == "300 initial samples are more than the budget of 200"
-    assert "raise optimizer.budget" in str(finding.fix)
+    assert finding.fix == "lower initial_samples to at most 200 or raise optimizer.budget"
     assert check(changed(("initial_samples: 20", "initial_samples: 200")))[1] == []
 
 
@@ -415,3 +415,9 @@ def test_a_batch_larger_than_the_budget_is_doubtful() -> None:
 def test_a_threshold_without_patience_is_doubtful() -> None:
     text = changed(("convergence_patience: 5", "convergence_threshold: 0.1"))
     assert "no effect without convergence_patience" in only(text, "warning").message
+
+
+def test_a_budget_far_too_large_is_told_the_range() -> None:
+    assert only(changed(("budget: 200", "budget: 1e30"))).fix == (
+        "write a whole number between 1 and 10000"
+    )

@@ -36,6 +36,7 @@ def test_advice_names_the_likely_word_or_else_all_of_them() -> None:
     assert did_you_mean("bound", WORDS) == "did you mean 'bounds'?"
     assert did_you_mean("zzz", WORDS) == "allowed: bounds, choices, log_scale, unit, Ni, Cu"
     assert did_you_mean("zzz", [f"x{i}" for i in range(50)]).endswith("x19, …")
+    assert did_you_mean("zzz", ["a", "b", "a"]) == "allowed: a, b"
     assert did_you_mean("zzz", []) == "there is none to choose from"
 
 

@@ -377,3 +377,25 @@ def test_shared_objects_that_would_explode_are_refused() -> None:
 def test_a_list_of_a_million_is_refused_by_its_length() -> None:
     _, found = plainly({"parameters": [{"name": "x"}] * 1_000_000})
     assert found[0].message == "the list has 1000000 entries; at most 100 are allowed"
+
+
+def test_a_whole_number_far_too_large_is_told_the_range_of_its_key() -> None:
+    finding = only_finding("optimizer:\n  budget: 99999999999999999999999")
+    assert finding.fix == "write a whole number between 1 and 10000"
+
+
+@pytest.mark.parametrize(
+    ("written", "line", "message"),
+    [
+        ('{"name": "x", "objectives": [}', 1, "column 30: expecting value"),
+        ('{"name": "x"\n "budget": 3}', 2, "column 2: expecting ',' delimiter"),
+        ('{"name": "x', 1, "unterminated string"),
+    ],
+)
+def test_broken_json_is_called_json_with_line_and_column(
+    written: str, line: int, message: str
+) -> None:
+    finding = only_finding(written)
+    assert finding.message.startswith(f"this is not valid JSON: line {line}, ")
+    assert message in finding.message
+    assert finding.line == line

@@ -328,3 +328,57 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_the_old_one(
     assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
     with pytest.raises(DataError, match="cannot write"):
         write_whole(path / "inside_a_file.csv", b"")
+
+
+def test_the_colour_bar_of_the_front_spans_the_front_and_log_axes_say_so(html: str) -> None:
+    drawn = re.search(
+        r'<svg[^>]*aria-labelledby="parallel_coordinates-caption".*?</svg>', html, re.S
+    )
+    assert "log scale" in drawn.group()
+    bar = drawn.group().split("scale")[-1]
+    ticks = [float(text) for text in re.findall(r">([\d.]+)</text>", bar)]
+    # The front of these candidates begins at 16, the candidates at 10.
+    assert ticks
+    assert min(ticks) >= 15.5
+
+
+def constrained(n_objectives: int = 2) -> dict[str, Any]:
+    limits = [{"expression": "stiffness >= 12"}]
+    return {**definition(n_objectives), "outcome_constraints": limits}
+
+
+@pytest.mark.parametrize("n_objectives", [1, 2])
+def test_a_broken_outcome_constraint_is_named_in_table_page_and_figure(
+    tmp_path: Path, n_objectives: int
+) -> None:
+    campaign = {"name": "beam", "definition": constrained(n_objectives)}
+    written = report.write(tmp_path, campaign, candidates(), CONVERGENCE, PARITY)
+    lines = list(csv.DictReader(io.StringIO(written["results"].read_text())))
+    assert [line["id"] for line in lines if line["breaks"] == "stiffness >= 12"] == [
+        "c0001",
+        "c0002",
+    ]
+    html = written["report"].read_text()
+    assert html.count('<td class="text">stiffness &gt;= 12</td>') == 2
+    name = "pareto_front" if n_objectives == 2 else "best_value"
+    figure = re.search(rf'<svg[^>]*aria-labelledby="{name}-caption".*?</svg>', html, re.S).group()
+    assert "breaks stiffness &gt;= 12" in figure, "the legend"
+    crosses = re.search(r'id="[^"]*marks-broken".*?</g>\s*</g>', figure, re.S).group()
+    assert re.findall(r'data-id="(c\d+)"', crosses) == ["c0001", "c0002"]
+
+
+def test_what_an_evaluator_computed_besides_is_in_the_table() -> None:
+    rows = candidates()
+    rows[0]["metadata"] = {
+        "n_atoms": {"Cu": 10, "Ni": 22},
+        "repeat": [2, 2, 2],
+        "state": "=cmd()",
+        "properties": {"stiffness": 10.0, "formation_energy": -0.25},
+    }
+    text = csv_text(content(rows=rows))
+    first, *others = csv.DictReader(io.StringIO(text))
+    assert (first["n_atoms.Cu"], first["n_atoms.Ni"], first["repeat"]) == ("10", "22", "2x2x2")
+    assert first["formation_energy"] == "-0.25"
+    assert first["metadata.state"] == "'=cmd()"
+    assert text.splitlines()[0].split(",").count("stiffness") == 1
+    assert all(line["formation_energy"] == "" for line in others)

@@ -182,3 +182,39 @@ evaluator:
         _, found = validate(text.replace("FORMULA", formula), data_roots=[tmp_path])
         assert [finding.path for finding in found] == paths
         assert [finding.line for finding in found] == [9] * len(paths)
+
+
+CEMENT = """\
+name: cement
+parameters:
+  - name: binder
+    type: composition
+    total: 100
+    parts:
+      - {name: clinker, bounds: [20, 100]}
+      - {name: slag, bounds: [0, 80]}
+      - {name: fly_ash, bounds: [0, 40]}
+  - {name: water, type: continuous, bounds: [0.3, 0.6]}
+constraints:
+  - {expression: "water <= 0.5"}
+  - {expression: "slag + fly_ash >= 85"}
+objectives: [{name: f}]
+"""
+
+
+def test_of_constraints_that_exclude_everything_the_culprit_is_named() -> None:
+    _, found = validate(CEMENT, data_roots=[])
+    (finding,) = found
+    assert (finding.path, finding.line) == ("constraints[1].expression", 13)
+    assert "'slag + fly_ash >= 85'" in finding.message
+    assert "sum to 100" in str(finding.fix)
+    assert "clinker 20 to 100" in str(finding.fix)
+
+
+def test_options_of_an_evaluator_without_any_are_one_finding() -> None:
+    text = GOOD.replace("type: function", "type: manual").replace("zdt1}", "zdt1, b: 1, c: 2}")
+    _, found = validate(text, data_roots=[])
+    errors = [(f.path, f.message, f.fix) for f in found if f.level == "error"]
+    assert errors == [
+        ("evaluator.options", "evaluator 'manual' takes no options", "remove 'options'")
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from materia.errors import MateriaError
 from materia.settings import Settings
@@ -122,3 +122,28 @@ def test_processes_read_the_same_settings(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
     assert given.new_data_dir == "inbox"
     assert Settings() == given
+
+
+@pytest.mark.parametrize("url", ["mysql://user:secret@x/db", "x", "postgresqlx://a"])
+def test_a_database_that_is_neither_sqlite_nor_postgresql_is_refused_by_its_setting(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATERIA_DATABASE_URL", url)
+    with pytest.raises(MateriaError, match="MATERIA_DATABASE_URL must be") as error:
+        read_settings()
+    assert "sqlite:////" in error.value.message
+    assert "postgresql://" in error.value.message
+    assert "secret" not in error.value.message
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db", "postgres://h/d", "postgresql+psycopg://h/d"])
+def test_urls_of_known_databases_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATERIA_DATABASE_URL", url)
+    assert read_settings().database_url == url
+
+
+def test_a_refused_setting_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATERIA_DATABASE_URL", "mysql://user:secret@x/db")
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    assert "secret" not in str(error.value)

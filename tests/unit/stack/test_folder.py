@@ -51,18 +51,25 @@ def test_a_file_in_the_place_of_the_folder_is_a_clear_error(tmp_path: Path) -> N
         DataFolder(tmp_path / "data").prepare()
 
 
+@pytest.mark.parametrize("below", ["", "inside", "deep/inside"])
+def test_a_file_is_told_from_a_folder(tmp_path: Path, below: str) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(AccessError, match=r"/data is a file, not a folder"):
+        DataFolder(tmp_path / "data" / below).prepare()
+
+
 def test_a_folder_that_cannot_be_written_is_a_clear_error() -> None:
-    # Nobody can make a folder there, root included.
+    # Nobody can make a folder there, root included; nor would becoming its owner help.
     with pytest.raises(AccessError, match="cannot be used") as error:
         DataFolder(Path("/proc/materia")).prepare()
-    assert "--data-dir" in str(error.value.hint)
+    assert error.value.hint == "choose another one with --data-dir"
 
 
 def test_a_folder_shared_by_everybody_is_refused(tmp_path: Path) -> None:
     shared = tmp_path / "tmp"
     shared.mkdir()
     shared.chmod(0o1777)
-    with pytest.raises(AccessError, match="used for other things"):
+    with pytest.raises(AccessError, match=r"shared with others \(mode 1777\)"):
         DataFolder(shared).prepare()
     assert mode(shared) == 0o1777
 

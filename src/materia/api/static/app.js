@@ -23,13 +23,17 @@ async function show() {
   leave.abort();
   leave = new AbortController();
   const { signal } = leave;
-  for (const link of document.querySelectorAll("nav a")) {
-    if (hash.startsWith(link.getAttribute("href"))) link.setAttribute("aria-current", "page");
+  for (const link of document.querySelectorAll(".top nav a")) {
+    const href = link.getAttribute("href");
+    const isHere = hash.startsWith(href) || (href === "#/campaigns" && hash === "#/new");
+    if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const [pattern, page, title] = PAGES.find(([one]) => one.test(hash)) ?? [];
   if (!page) {
-    location.replace("#/campaigns");
+    document.title = "No such page · MatCraft";
+    root.replaceChildren(h("div", { class: "head" }, h("h1", {}, "There is no such page")),
+      h("p", {}, h("code", {}, hash), " leads nowhere. Go to the ", h("a", { href: "#/campaigns" }, "campaigns"), " or the ", h("a", { href: "#/jobs" }, "jobs"), "."));
     return;
   }
   document.title = `${title} · MatCraft`;

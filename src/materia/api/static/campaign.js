@@ -1,12 +1,12 @@
 // The page of one campaign.
 
 import { all, get, post } from "./api.js";
-import { candidateTable } from "./candidates.js";
+import { aboutWhy, candidateTable } from "./candidates.js";
 import { CampaignState, describe, isFinal } from "./campaign_state.js";
 import { Chart } from "./chart.js";
-import { chip, confirmed, h, moment, say, trouble } from "./dom.js";
+import { chip, confirmed, copyable, h, moment, say, trail, trouble } from "./dom.js";
 import { hypervolume, predictions, progress, tradeOff } from "./figures.js";
-import { between, clock, duration, number, withUnit } from "./format.js";
+import { between, clock, duration, number, withUnit, zone } from "./format.js";
 import { Follower } from "./live.js";
 
 const STATUS = { live: "live", reconnecting: "reconnecting…" };
@@ -89,24 +89,30 @@ class View {
     say(this.status, STATUS[status]);
   }
 
-  #elements({ name, definition }, isSingle) {
+  #elements({ id, name, definition }, isSingle) {
     const legend = isSingle
       ? [["told", "evaluation"], ["best", "best"], ["line", "best so far"]]
       : [["told", "candidate"], ["proposed", "being evaluated, at its prediction"], ["front", "front"], ["best", "best compromise"]];
+    if (this.state.isConstrained) legend.push(["broken", `breaks ${definition.outcome_constraints.map(({ expression }) => expression).join(" or ")}`]);
     const filter = h("input", {
       type: "search", id: "filter", placeholder: "Filter  ( / )", "aria-label": "Filter candidates",
       input: () => this.table.filter(filter.value),
     });
     return [
-      h("p", { class: "trail" }, h("a", { href: "#/campaigns" }, "Campaigns")),
+      trail("Campaigns", "#/campaigns", name),
       h("div", { class: "head" }, h("h1", {}, name), this.chip, this.status, this.stopButton),
+      h("p", { class: "identity muted" }, h("code", {}, id), ` · seed ${definition.optimizer.seed} · evaluator ${definition.evaluator?.type ?? "none"}`),
       definition.description && h("p", { class: "description" }, definition.description),
       this.trouble, this.bar, this.facts,
       h("div", { class: "figures" }, this.charts.map(({ title, chart }, place) =>
         h("figure", {}, h("figcaption", {}, title,
           place === 0 && h("ul", { class: "legend" }, legend.map(([kind, text]) => h("li", { class: kind }, text)))), chart.element))),
-      h("div", { class: "head" }, h("h2", {}, "Candidates"), filter), this.table.element,
-      h("h2", {}, "Events"), this.log,
+      h("div", { class: "head" }, h("h2", {}, "Candidates"), filter),
+      h("p", { class: "muted" }, aboutWhy(definition.objectives)), this.table.element,
+      h("h2", {}, "Results as files"),
+      h("p", { class: "muted" }, "results.csv, the figures and report.html, in the folder where materia up was started (elsewhere add --data-dir, or --server with the key in MATERIA_API_KEY):"),
+      copyable(`materia campaign report ${id}`),
+      h("h2", {}, "Events ", h("small", {}, `times in ${zone()}`)), this.log,
       h("details", {}, h("summary", {}, "Definition"), h("pre", {}, JSON.stringify(definition, null, 2))),
     ].filter(Boolean);
   }

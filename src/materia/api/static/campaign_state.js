@@ -33,11 +33,16 @@ export class CampaignState {
     return [...this.candidates.values()];
   }
 
+  /** Whether outcomes are constrained, so that a measured candidate may not count. */
+  get isConstrained() {
+    return this.campaign.definition.outcome_constraints.length > 0;
+  }
+
   /** The best candidate; of one objective that of this moment, otherwise that of the last iteration. */
   get best() {
     const [objective, ...others] = this.objectives;
-    if (others.length || this.campaign.definition.outcome_constraints.length) return this.campaign.best;
-    const told = this.list.filter(({ outcomes }) => typeof outcomes?.[objective.name] === "number");
+    if (others.length) return this.campaign.best;
+    const told = this.list.filter(({ outcomes, breaks }) => typeof outcomes?.[objective.name] === "number" && !breaks?.length);
     const cost = ({ outcomes }) => costOf(objective, outcomes[objective.name]);
     return told.reduce((best, one) => (best && cost(best) <= cost(one) ? best : one), null);
   }
@@ -77,14 +82,14 @@ export class CampaignState {
     for (const { id, params, predicted, why } of candidates) {
       if (this.candidates.has(id)) continue;
       const number = this.candidates.size;
-      this.candidates.set(id, { id, number, iteration, params, predicted, why, state: "proposed", outcomes: null, is_pareto: false });
+      this.candidates.set(id, { id, number, iteration, params, predicted, why, state: "proposed", outcomes: null, breaks: [], is_pareto: false });
     }
   }
 
-  evaluation_completed({ candidate_id, state, outcomes }) {
+  evaluation_completed({ candidate_id, state, outcomes, breaks = [] }) {
     const candidate = this.candidates.get(candidate_id);
     if (!candidate) return "reload";
-    Object.assign(candidate, { state, outcomes });
+    Object.assign(candidate, { state, outcomes, breaks });
     return undefined;
   }
 
@@ -127,7 +132,7 @@ export function describe({ type, data }, number) {
     candidates_proposed: () => `${counted(data.candidates.length, "candidate")} proposed`,
     evaluation_completed: () => data.state === "failed"
       ? `${data.candidate_id} failed: ${data.error?.message ?? "no reason given"}`
-      : `${data.candidate_id}: ${outcomes.join(", ")}`,
+      : `${data.candidate_id}: ${outcomes.join(", ")}${data.breaks?.length ? ` – breaks ${data.breaks.join(", ")}` : ""}`,
     pareto_updated: () => front(data, number),
     iteration_completed: () => `Iteration ${data.iteration} completed`,
   };

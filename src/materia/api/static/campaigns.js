@@ -32,6 +32,9 @@ function result(row) {
 
 const COLUMNS = [
   { id: "name", title: "Name", text: true, value: (row) => row.name, cell: (row) => h("a", { href: pageOf("campaigns", row.id) }, breakable(row.name)) },
+  { id: "id", title: "Id", text: true, value: (row) => row.id, cell: (row) => h("code", { title: row.id }, row.id.slice(0, 8)) },
+  { id: "seed", title: "Seed", value: (row) => row.definition.optimizer.seed },
+  { id: "evaluator", title: "Evaluator", text: true, value: (row) => row.definition.evaluator?.type ?? "–" },
   { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },
   { id: "progress", title: "Evaluations", text: true, value: (row) => done(row) / row.budget, cell: progress },
   { id: "result", title: "Result", value: (row) => outcome(row).value, cell: result },

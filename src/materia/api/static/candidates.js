@@ -1,13 +1,22 @@
 // The table of a campaign's candidates.
 
 import { chip, h } from "./dom.js";
-import { columnFormat, number } from "./format.js";
+import { columnFormat, number, plusMinus } from "./format.js";
 import { Table } from "./table.js";
 
 const SOURCES = {
   ehvi: ["EHVI", "expected hypervolume improvement"],
   ei: ["EI", "expected improvement"],
 };
+
+/** What the column "Why" says, with the unit of its numbers. */
+export function aboutWhy(objectives) {
+  const units = objectives.map(({ unit }) => unit).filter(Boolean);
+  const unit = units.length === objectives.length ? units.join(" · ") : "units of the objectives";
+  return objectives.length > 1
+    ? `Why a candidate was chosen: EHVI, the hypervolume that it was expected to add (${unit}), or the initial design.`
+    : `Why a candidate was chosen: EI, by how much it was expected to beat the best so far (${unit}), or the initial design.`;
+}
 
 function why({ source, acquisition }, place = 0) {
   const name = SOURCES[source]?.[place] ?? String(source ?? "–");
@@ -26,26 +35,26 @@ function numeric(id, title, note, value, alike = () => []) {
 
 function objectiveColumns({ name, unit }) {
   const expected = (row) => row.predicted?.[name];
-  let format = number;
   return [
     numeric(`outcome-${name}`, name, unit, (row) => row.outcomes?.[name]),
     {
       id: `predicted-${name}`, title: "predicted", note: "± std", value: (row) => expected(row)?.mean,
-      prepare: (rows) => { format = columnFormat(rows.map((row) => expected(row)?.mean)); },
-      cell: (row) => (expected(row) ? `${format(expected(row).mean)} ± ${number(expected(row).std, 2)}` : "–"),
+      cell: (row) => (expected(row) ? plusMinus(expected(row).mean, expected(row).std) : "–"),
     },
   ];
 }
 
-export function candidateTable({ objectives, parameters }) {
+export function candidateTable({ objectives, parameters, isConstrained }) {
   const kind = objectives.length > 1 ? "front" : "best";
+  const broken = { id: "breaks", title: "Breaks", text: true, value: (row) => row.breaks.join(", ") || null, cell: (row) => (row.breaks.length ? `✕ ${row.breaks.join(", ")}` : "") };
   const columns = [
     { id: "id", title: "Candidate", text: true, value: (row) => row.id },
     { id: "front", title: kind[0].toUpperCase() + kind.slice(1), text: true, value: (row) => (row.is_pareto ? kind : null), cell: (row) => (row.is_pareto ? `● ${kind}` : "") },
     ...objectives.flatMap(objectiveColumns),
-    { id: "why", title: "Why", text: true, value: (row) => why(row.why), cell: (row) => h("span", { title: why(row.why, 1) }, why(row.why)) },
-    ...parameters.map(({ name, unit, type, parts = [] }) =>
-      type === "categorical"
+    ...(isConstrained ? [broken] : []),
+    { id: "why", title: "Why", note: "expected gain", hint: aboutWhy(objectives), text: true, value: (row) => why(row.why), cell: (row) => h("span", { title: why(row.why, 1) }, why(row.why)) },
+    ...parameters.map(({ name, unit, type, choices = [], parts = [] }) =>
+      type === "categorical" && !choices.every((choice) => typeof choice === "number")
         ? { id: `param-${name}`, title: name, note: unit, text: true, value: (row) => String(row.params[name]) }
         : numeric(`param-${name}`, name, unit, (row) => row.params[name], (row) => parts.map((part) => row.params[part.name]))),
     { id: "iteration", title: "Iteration", value: (row) => row.iteration },
@@ -54,6 +63,6 @@ export function candidateTable({ objectives, parameters }) {
   return new Table({
     label: "Candidates", columns, key: (row) => row.id, sort: { by: "id", down: true },
     nothing: "No candidate has been proposed yet.",
-    rowClass: (row) => [row.is_pareto && "front", row.state].filter(Boolean).join(" "),
+    rowClass: (row) => [row.is_pareto && "front", row.breaks.length && "broken", row.state].filter(Boolean).join(" "),
   });
 }

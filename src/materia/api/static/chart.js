@@ -6,13 +6,18 @@ import { number } from "./format.js";
 const HEIGHT = 320;
 const EDGE = { top: 34, right: 18, bottom: 46 };
 const REACH = 28;
+const CROSS = "M-4-4 4 4M-4 4 4-4";
 const STAR = "M0-8 2.1-2.9 7.6-2.5 3.4 1.1 4.7 6.5 0 3.5-4.7 6.5-3.4 1.1-7.6-2.5-2.1-2.9z";
+
+function stepOf(low, high, about) {
+  const rough = (high - low) / Math.max(1, about);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough * 0.999);
+}
 
 /** Round numbers between two bounds, about so many. */
 export function ticks(low, high, about) {
-  const rough = (high - low) / Math.max(1, about);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough * 0.999);
+  const step = stepOf(low, high, about);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, place) => Number(((first + place) * step).toPrecision(12)));
@@ -75,8 +80,11 @@ export class Chart {
       return;
     }
     const [x0, x1] = span(places.map(([value]) => value), x);
-    const [y0, y1] = span(places.map(([, value]) => value), y);
-    const yTicks = ticks(y0, y1, 8);
+    let [y0, y1] = span(places.map(([, value]) => value), y);
+    // Down and up to a tick, so that no point lies where the axis says nothing.
+    const step = stepOf(y0, y1, 8);
+    [y0, y1] = [Math.floor(y0 / step + 1e-9) * step, Math.ceil(y1 / step - 1e-9) * step];
+    const yTicks = ticks(y0, y1, (y1 - y0) / step);
     const left = 16 + 7.2 * Math.max(...yTicks.map((tick) => number(tick).length));
     const right = width - EDGE.right;
     const bottom = HEIGHT - EDGE.bottom;
@@ -112,8 +120,9 @@ export class Chart {
     const [cx, cy] = [this.across(point.x), this.up(point.y)];
     const ends = point.bar?.map((value) => Math.max(EDGE.top, Math.min(HEIGHT - EDGE.bottom, this.up(value))));
     const bar = ends && s("line", { class: "bar", x1: cx, x2: cx, y1: ends[0], y2: ends[1] });
-    const mark = point.star
-      ? s("path", { class: `point ${point.class}`, d: STAR, transform: `translate(${cx} ${cy})` })
+    const outline = point.star ? STAR : point.class === "broken" ? CROSS : null;
+    const mark = outline
+      ? s("path", { class: `point ${point.class}`, d: outline, transform: `translate(${cx} ${cy})` })
       : s("circle", { class: `point ${point.class}`, cx, cy, r: 4, "fill-opacity": point.strength ?? null });
     return bar ? s("g", {}, bar, mark) : mark;
   }

@@ -38,14 +38,22 @@ export const breakable = (name) => name.split(/(?<=[._-])/).flatMap((part) => [p
 
 /** A moment, relative and readable, with the full time on hover. */
 export function moment(text, shown) {
-  return h("time", { datetime: text, title: new Date(text).toLocaleString() }, shown);
+  return h("time", { datetime: text, title: new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "long" }) }, shown);
+}
+
+/** A sentence in which what stands between backticks is code. */
+export const sentence = (text) => String(text).split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
+
+/** Where a page stands: the list that it belongs to, and its own name. */
+export function trail(list, href, here) {
+  return h("nav", { class: "trail", "aria-label": "Breadcrumb" }, h("a", { href }, list), h("span", { "aria-current": "page" }, here));
 }
 
 /** What went wrong, what to do about it, and a way to try again. */
 export function trouble(problem, retry) {
   return h("div", { class: "box bad", role: "alert" },
-    h("p", {}, h("strong", {}, problem.message)),
-    problem.hint && h("p", {}, problem.hint),
+    h("p", {}, h("strong", {}, sentence(problem.message))),
+    problem.hint && h("p", {}, sentence(problem.hint)),
     retry && h("p", {}, h("button", { type: "button", click: retry }, "Try again")));
 }
 

@@ -1,7 +1,7 @@
 // The figures of a campaign, as what a chart draws.
 
 import { costOf } from "./campaign_state.js";
-import { number, withUnit } from "./format.js";
+import { number, plusMinus, withUnit } from "./format.js";
 
 const goal = ({ direction, target }) =>
   target === null || target === undefined ? `${direction.slice(0, -3)}ise` : `target ${number(target)}`;
@@ -13,15 +13,17 @@ function about(candidate, { objectives, parameters }) {
     const expected = candidate.predicted?.[name];
     const value = candidate.outcomes?.[name];
     const shown = value === null || value === undefined ? "" : ` ${number(value)}`;
-    const predicted = expected ? ` (predicted ${number(expected.mean)} ± ${number(expected.std, 2)})` : "";
+    const predicted = expected ? ` (predicted ${plusMinus(expected.mean, expected.std)})` : "";
     return `${withUnit(name, unit)}:${shown}${predicted}`;
   });
   const params = parameters
     .filter(({ name }) => candidate.params[name] !== 0)
     .map(({ name }) => `${name} ${number(candidate.params[name])}`);
-  return [`${candidate.id}, iteration ${candidate.iteration}`, ...outcomes, params.join(", ")];
+  const broken = candidate.breaks?.length ? [`breaks ${candidate.breaks.join(", ")}`] : [];
+  return [`${candidate.id}, iteration ${candidate.iteration}`, ...outcomes, ...broken, params.join(", ")];
 }
 
+const isBroken = ({ breaks }) => breaks?.length > 0;
 const is = (value) => typeof value === "number";
 
 /** Two objectives against each other: every candidate, the front, the best compromise. */
@@ -36,11 +38,11 @@ export function tradeOff(state) {
     const y = told?.[second.name] ?? expected?.[second.name]?.mean;
     if (!is(x) || !is(y)) continue;
     const star = candidate.id === state.campaign.best?.id;
-    const kind = star ? "best" : candidate.is_pareto ? "front" : told ? "told" : "proposed";
+    const kind = star ? "best" : candidate.is_pareto ? "front" : isBroken(candidate) ? "broken" : told ? "told" : "proposed";
     const strength = kind === "told" ? 0.25 + (0.55 * candidate.iteration) / latest : null;
     points.push({ id: candidate.id, x, y, star, strength, class: kind, text: about(candidate, state) });
   }
-  const order = { proposed: 0, told: 1, front: 2, best: 3 };
+  const order = { proposed: 0, broken: 1, told: 2, front: 3, best: 4 };
   points.sort((a, b) => order[a.class] - order[b.class]);
   const front = points.filter(({ id }) => state.candidates.get(id).is_pareto).map(({ x, y }) => [x, y]);
   front.sort((a, b) => a[0] - b[0]);
@@ -62,14 +64,14 @@ export function progress(state) {
     if (!is(value)) continue;
     const x = candidate.number + 1;
     const star = candidate.id === state.best?.id;
-    points.push({ id: candidate.id, x, y: value, star, class: star ? "best" : "told", strength: 0.7, text: about(candidate, state) });
+    const kind = star ? "best" : isBroken(candidate) ? "broken" : "told";
+    points.push({ id: candidate.id, x, y: value, star, class: kind, strength: 0.7, text: about(candidate, state) });
+    if (kind === "broken") continue;
     const before = best.at(-1);
     best.push([x, before && cost(before[1]) <= cost(value) ? before[1] : value]);
   }
   points.sort((a, b) => a.star - b.star);
-  // Which values count is not known here when outcomes are constrained.
-  const isFree = !state.campaign.definition.outcome_constraints.length;
-  const lines = isFree ? [{ class: "front", points: best, stairs: "x" }] : [];
+  const lines = [{ class: "front", points: best, stairs: "x" }];
   return { x: { label: "evaluation", whole: true }, y: axis(objective), lines, points };
 }
 

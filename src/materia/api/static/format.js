@@ -27,8 +27,18 @@ export function columnFormat(values) {
   if (!sizes.length || uneven) return (value) => number(value);
   const exact = [0, 1, 2, 3].find((places) => sizes.every((size) => Number(size.toFixed(places)) === size));
   const middle = sizes.sort((a, b) => a - b)[sizes.length >> 1];
-  const decimals = exact ?? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(middle))));
+  let decimals = exact ?? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(middle))));
+  // Up to two digits more tell values apart that would look alike.
+  const alike = (places) => new Set(sizes).size - new Set(sizes.map((size) => size.toFixed(places))).size;
+  for (let more = 0; exact === undefined && more < 2 && decimals < 6 && alike(decimals); more += 1) decimals += 1;
   return (value) => (Number.isFinite(value) && value !== 0 ? signed(value.toFixed(decimals)) : number(value));
+}
+
+/** A value and its standard deviation, two digits of it, both to the same decimal: 241.2 ± 2.0. */
+export function plusMinus(mean, std) {
+  if (!Number.isFinite(std) || std <= 0 || Math.abs(mean) >= 1e6 || std < 1e-6) return `${number(mean)} ± ${number(std, 2)}`;
+  const decimals = Math.max(0, 1 - Math.floor(Math.log10(Number(std.toPrecision(2)))));
+  return `${signed(mean.toFixed(decimals))} ± ${std.toFixed(decimals)}`;
 }
 
 /** A span of time: 12 ms, 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
@@ -56,6 +66,13 @@ export function between(start, end) {
 }
 
 export const clock = (text) => new Date(text).toLocaleTimeString([], { hour12: false });
+
+/** The same with the zone, where it stands alone: 23:15:58 UTC. */
+export const clockWithZone = (text) => new Date(text).toLocaleTimeString([], { hour12: false, timeZoneName: "short" });
+
+/** The zone of all times that are shown. */
+export const zone = () =>
+  new Intl.DateTimeFormat([], { timeZoneName: "short" }).formatToParts(new Date()).find(({ type }) => type === "timeZoneName")?.value ?? "";
 
 /** A name with its unit: density (g/cm³). */
 export const withUnit = (name, unit) => (unit ? `${name} (${unit})` : name);

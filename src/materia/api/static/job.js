@@ -1,8 +1,8 @@
 // The page of one job.
 
 import { all, get, pageOf, post } from "./api.js";
-import { chip, confirmed, h, moment, say, trouble } from "./dom.js";
-import { between, clock, duration, number } from "./format.js";
+import { chip, confirmed, h, moment, say, trail, trouble } from "./dom.js";
+import { between, clock, clockWithZone, duration, number, zone } from "./format.js";
 import { shortTask } from "./jobs.js";
 import { Follower } from "./live.js";
 
@@ -53,7 +53,7 @@ export async function jobPage(root, { id, signal }) {
     view.facts.replaceChildren(...facts(job).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
     view.error.replaceChildren(...(job.error ? [trouble({ ...job.error, message: `${job.error.code}: ${job.error.message}` })] : []));
     say(view.args, JSON.stringify({ args: job.args, kwargs: job.kwargs }, null, 2));
-    view.results.hidden = !FINAL.includes(job.state);
+    view.results.hidden = job.state !== "SUCCEEDED" && (job.result ?? null) === null;
     say(view.result, JSON.stringify(job.result, null, 2) ?? "null");
     document.title = `${shortTask(job.task)} · ${job.state.toLowerCase()} · MatCraft`;
   }
@@ -113,10 +113,10 @@ function elements(id) {
   };
   found.results = h("section", {}, h("h2", {}, "Result"), found.result);
   found.all = [
-    h("p", { class: "trail" }, h("a", { href: "#/jobs" }, "Jobs")),
+    trail("Jobs", "#/jobs", id.slice(0, 8)),
     h("div", { class: "head" }, found.title, found.chip, found.status, found.retry, found.cancel),
     h("p", { class: "muted" }, h("code", {}, id)), found.error, found.progress, found.facts,
-    h("h2", {}, "Log"), found.noLog, found.log,
+    h("h2", {}, "Log ", h("small", {}, `times in ${zone()}`)), found.noLog, found.log,
     h("h2", {}, "Arguments"), found.args, found.results,
   ];
   return found;
@@ -128,7 +128,7 @@ function facts(job) {
     ["Priority", `${job.priority}`],
     ["Attempt", `${job.attempt}`],
     ["Worker", job.worker ?? "–"],
-    ["Queued", moment(job.queued_at, clock(job.queued_at))],
+    ["Queued", moment(job.queued_at, clockWithZone(job.queued_at))],
     ["Waited", duration(between(job.queued_at, job.started_at))],
     ["Took", duration(between(job.started_at, job.finished_at))],
     ["Campaign", job.campaign_id ? h("a", { href: pageOf("campaigns", job.campaign_id) }, job.campaign_id.slice(0, 8)) : "–"],

@@ -1,13 +1,14 @@
 // The page of all jobs.
 
 import { list, pageOf } from "./api.js";
-import { breakable, chip, h, moment, trouble } from "./dom.js";
+import { breakable, chip, copyable, h, moment, trouble } from "./dom.js";
 import { ago, between, duration } from "./format.js";
 import { poll } from "./live.js";
 import { Table } from "./table.js";
 
 const EVERY_MS = 2000;
 const STEP = 200;
+const WHERE = "In the folder where materia up was started. Elsewhere add --data-dir with its data folder, or --server with this address and the key in MATERIA_API_KEY.";
 const STATES = ["QUEUED", "RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CANCELLED", "QUARANTINED"];
 
 export const shortTask = (task) => task.replace(/^tasks\./, "");
@@ -32,7 +33,7 @@ function ofCampaign({ campaign_id, iteration }) {
 export async function jobsPage(root, { signal }) {
   let wanted = STEP;
   const table = new Table({
-    label: "Jobs", columns: COLUMNS, key: (row) => row.id, sort: { by: "queued", down: true }, nothing: "There is no such job.",
+    label: "Jobs", columns: COLUMNS, key: (row) => row.id, sort: { by: "queued", down: true }, nothing: "No job is in this state.",
   });
   const filter = h("input", {
     type: "search", id: "filter", placeholder: "Filter  ( / )", "aria-label": "Filter jobs",
@@ -43,7 +44,9 @@ export async function jobsPage(root, { signal }) {
   const older = h("button", { type: "button", class: "quiet", hidden: true, click: () => { wanted += STEP; read(); } }, "Load older jobs");
   const count = h("span", { class: "muted", role: "status" });
   const problemPlace = h("div");
-  root.replaceChildren(h("div", { class: "head" }, h("h1", {}, "Jobs"), count, state, filter), problemPlace, table.element, older);
+  const empty = h("div", { hidden: true }, h("p", { class: "lead" }, "No jobs yet. A campaign brings its own; one alone is submitted like this:"),
+    copyable("materia job submit simple_tasks.ping"), h("p", { class: "muted" }, WHERE));
+  root.replaceChildren(h("div", { class: "head" }, h("h1", {}, "Jobs"), count, state, filter), problemPlace, table.element, older, empty);
 
   async function read() {
     const asked = state.value;
@@ -53,6 +56,8 @@ export async function jobsPage(root, { signal }) {
       problemPlace.replaceChildren();
       count.textContent = `${total} in all`;
       older.hidden = !hasMore;
+      empty.hidden = items.length > 0 || asked !== "";
+      table.element.hidden = !empty.hidden;
       table.update(items);
     } catch (problem) {
       if (!signal.aborted) problemPlace.replaceChildren(trouble(problem));

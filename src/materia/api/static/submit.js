@@ -1,7 +1,7 @@
 // Check a definition and run it, from the page.
 
 import { pageOf, post } from "./api.js";
-import { copyable, h, trouble } from "./dom.js";
+import { copyable, h, sentence, trouble } from "./dom.js";
 
 const EXAMPLE = `# A coating that is hard and cheap: two objectives that pull apart.
 name: my-first-campaign
@@ -58,7 +58,7 @@ export function submitForm() {
   function finding({ level, path, line, message, fix }) {
     const place = line ? h("button", { type: "button", class: "link", click: () => select(line) }, `line ${line}`) : null;
     return h("li", {}, h("span", { class: `chip ${level}` }, level), " ", place, " ",
-      path && h("code", {}, path), ` ${message}`, fix && h("div", { class: "muted" }, fix));
+      path && h("code", {}, path), " ", sentence(message), fix && h("div", { class: "muted" }, sentence(fix)));
   }
 
   function select(line) {
@@ -77,7 +77,9 @@ export function howToSubmit() {
   return h("div", { class: "ways" },
     h("section", {}, h("h2", {}, "From a terminal"),
       h("p", {}, "A campaign is a YAML file: what may vary, what counts, and how a candidate is evaluated."),
-      copyable(`materia run examples/alloy.yaml --server ${location.origin}`),
+      copyable("materia run examples/alloy.yaml --server"),
+      h("p", { class: "muted" }, "in the folder where materia up was started; where it was given a --data-dir, add the same here. From elsewhere, with the key of this server (", h("code", {}, "materia status --json"), " prints it):"),
+      copyable(`MATERIA_API_KEY=… materia run examples/alloy.yaml --server ${location.origin}`),
       h("p", { class: "muted" }, "or without any server, in one process:"),
       copyable("materia run examples/alloy.yaml")),
     h("section", {}, h("h2", {}, "Or here"), submitForm()));

@@ -5,7 +5,7 @@ import { h, say } from "./dom.js";
 const STEP = 200;
 
 /**
- * A column is {id, title, note?, text?: bool, value(row), cell(row)?, prepare(rows)?}: `value` is
+ * A column is {id, title, note?, hint?, text?: bool, value(row), cell(row)?, prepare(rows)?}: `value` is
  * what it sorts by, `cell` what it shows (text or an element), `prepare` sees all rows first.
  */
 export class Table {
@@ -50,7 +50,7 @@ export class Table {
 
   #head(column) {
     const sorted = () => this.#sortBy(column);
-    return h("th", { scope: "col", class: column.text ? "text" : null, "data-column": column.id },
+    return h("th", { scope: "col", class: column.text ? "text" : null, "data-column": column.id, title: column.hint },
       h("button", { type: "button", click: sorted }, column.title),
       column.note && h("small", {}, column.note));
   }

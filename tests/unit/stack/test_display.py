@@ -1,0 +1,52 @@
+"""What `materia up` prints where no person sits at a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from materia.settings import Settings
+from materia.stack.child import ProcessSpec, ProcessState
+from materia.stack.display import MAX_LINE, Display
+from materia.stack.supervisor import Supervisor
+
+RESULT = (
+    "Task tasks.campaign_tasks.evaluate_candidates succeeded in 0.3s: " + "{'outcomes': 1}" * 90
+)
+
+
+def printed(tmp_path: Path, state: ProcessState, lines: list[str]) -> list[str]:
+    """Return the lines printed when a worker that had written `lines` changes its state."""
+    spec = ProcessSpec("worker", ("true",))
+    supervisor = Supervisor([spec], logs=tmp_path, folder=tmp_path, on_change=lambda _: None)
+    console = Console(file=io.StringIO(), width=10_000, highlight=False)
+    with Display(console) as display:
+        display.update(Settings(), supervisor)
+        process = supervisor.processes["worker"]
+        process.state, process.reason, process.last_lines = state, "was killed", lines
+        display.update(Settings(), supervisor)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_a_killed_worker_is_one_line_and_the_place_of_its_log(tmp_path: Path) -> None:
+    assert printed(tmp_path, ProcessState.RESTARTING, [RESULT] * 15) == [
+        "worker was killed; it is started again",
+        f"  its log: {tmp_path / 'worker.log'}",
+    ]
+
+
+def test_the_line_that_tells_of_the_fault_is_shown(tmp_path: Path) -> None:
+    lines = [RESULT, "Traceback (most recent call last):", "ValueError: no such thing", RESULT]
+    shown = printed(tmp_path, ProcessState.RESTARTING, lines)
+    assert shown[1] == "  ValueError: no such thing"
+    assert len(shown) == 3
+
+
+def test_last_lines_are_cut_and_never_wrapped(tmp_path: Path) -> None:
+    shown = printed(tmp_path, ProcessState.FAILED, [RESULT, "bye"])
+    assert len(shown) == 4
+    assert len(shown[1]) == MAX_LINE + 4
+    assert shown[2] == "  bye"
