@@ -193,7 +193,7 @@ def test_no_process_outlives_a_parent_that_is_killed_at_any_moment(
 
 def test_processes_die_with_the_worker_of_their_pool(tmp_path: Path) -> None:
     """Celery's hard limit kills the child of the pool, which maps; the pool goes on."""
-    program = start_script(IN_A_POOL.replace("LIMIT", "timeout=4"), tmp_path)
+    program = start_script(IN_A_POOL.replace("LIMIT", "timeout=8"), tmp_path)
     pids = announced(tmp_path)
     assert program.wait(PATIENCE_S) == 0
     assert "TimeLimitExceeded" in (tmp_path / "answer").read_text()
@@ -204,7 +204,7 @@ def test_processes_die_with_the_worker_of_their_pool(tmp_path: Path) -> None:
 
 def test_the_soft_limit_of_a_pool_cancels(tmp_path: Path) -> None:
     """Celery's soft limit, for real: the exception passes and the child is fit for more."""
-    program = start_script(IN_A_POOL.replace("LIMIT", "soft_timeout=4"), tmp_path)
+    program = start_script(IN_A_POOL.replace("LIMIT", "soft_timeout=8"), tmp_path)
     pids = announced(tmp_path)
     assert program.wait(PATIENCE_S) == 0
     assert (tmp_path / "cancelled").read_text() == SoftTimeLimitExceeded.__name__
