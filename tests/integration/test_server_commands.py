@@ -153,8 +153,8 @@ def test_jobs_are_submitted_listed_cancelled_and_run_again(server: ThreadServer)
     again = printed("job", "retry", job_id).strip()
     assert jobs.get(again)["task"] == PING
     step = "campaign_tasks.train_surrogate"
-    submitted = printed("job", "submit", step, "campaign_id=1e5", "iteration=3").strip()
-    assert jobs.get(submitted)["kwargs"] == {"campaign_id": 1e5, "iteration": 3}
+    submitted = printed("job", "submit", step, "campaign_id=e5", "iteration=3").strip()
+    assert jobs.get(submitted)["kwargs"] == {"campaign_id": "e5", "iteration": 3}
     assert json.loads(printed("job", "list", "--json"))["total"] == 3
 
 
