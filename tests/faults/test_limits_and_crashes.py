@@ -115,7 +115,7 @@ def test_progress_and_log_stay_with_the_job(cluster: Cluster) -> None:
     final = cluster.wait(row["id"])
     assert final["progress"]["done"] == 8
     assert [line["text"] for line in jobs.log_page(row["id"], 0, 1000)[0]] == [
-        f"at part {i}" for i in range(8)
+        text for i in range(8) for text in (f"part {i}: {i} of 8", f"at part {i}")
     ]
 
 

@@ -17,7 +17,10 @@ from ray_heads import RayHead
 from servers import is_alive, wait_until
 from workers import Cluster
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+]
 
 FOREST = {"n_estimators": 10, "max_depth": 4, "target": "target", "num_partitions": 3}
 GRID = {"max_depth": [2, 3], "min_samples_leaf": [1, 5]}

@@ -29,6 +29,8 @@ from materia.stack import ray_head as head  # noqa: E402
 from ray_heads import RayHead, RayNode  # noqa: E402
 from servers import is_alive, wait_until  # noqa: E402
 
+pytestmark = pytest.mark.alone
+
 PATIENCE_S = 60.0
 OTHER_VERSION = """
 import json, sys

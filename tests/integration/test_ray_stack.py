@@ -6,10 +6,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from celery import Celery
 
 from servers import is_alive, wait_until
 from stacks import Stack, materia
+
+pytestmark = pytest.mark.alone
 
 TRAINING = {
     "model_config": {"estimator": "linear", "target": "y", "num_partitions": 2},

@@ -26,8 +26,9 @@ _MIN_RUNS, _MAX_RUNS, _RUN_OBSERVATIONS = 2, 8, 2400
 _MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
 _N_NEIGHBOURS = 256
 _MAX_MOVES = 10
-# Points closer than this in every ordered column, the same in all others, are one experiment.
-_SAME = 0.002
+# Points closer than this in every ordered column, the same in all others, are one experiment for a
+# surrogate that believes in noise of more than this variance, in standardised units.
+_SAME, _NOISE = 0.0005, 1e-4
 # Rows of a listed space that are judged together, to bound the memory of the posterior.
 _BLOCK = 4096
 
@@ -90,13 +91,15 @@ class Proposer:
         """Return up to n points, none of them in `taken`; fewer when nothing else is left.
 
         Points are chosen one after another; each is believed to come out at its predicted mean
-        before the next is chosen, and so are the points under evaluation. None is as good as a
-        repetition of another, while anything else is found: a surrogate that takes its own misfit
-        for noise would spend whole batches on one experiment.
+        before the next is chosen, and so are the points under evaluation. While anything else is
+        found, none repeats another: a surrogate that takes its own misfit for noise would spend
+        whole batches on one experiment. One without noise may refine as closely as it likes.
         """
         taken = set(taken)
-        asked = np.vstack([known.measured, known.failed, known.pending])
         surrogate = known.surrogate
+        asked = np.empty((0, self._space.d))
+        if surrogate.noise > _NOISE:
+            asked = np.vstack([known.measured, known.failed, known.pending])
         # Observed points enter denoised: a lucky observation must not set the level to improve on.
         turned = surrogate.predict(known.X)[0]
         seeds = self._seeds(known.X, turned)
@@ -119,7 +122,7 @@ class Proposer:
             mean, std = surrogate.predict(x)
             proposals.append(Proposal(params, mean[0], std[0], value))
             taken.add(key_of(params))
-            asked = np.vstack([asked, x])
+            asked = np.vstack([asked, x]) if surrogate.noise > _NOISE else asked
             surrogate = surrogate.believe(x, np.ones((1, self._objectives.m), dtype=np.bool_))
             turned = np.vstack([turned, mean])
         return proposals

@@ -58,7 +58,7 @@ def _of(path: str) -> Iterator[None]:
             error.path = path
         raise
     except (AccessError, NotFoundError, DataError) as error:
-        raise DefinitionError(error.message, error.hint, path=path) from None
+        raise DefinitionError(error.message, error.hint, path=path) from error
 
 
 def _wrong(path: str, what: str, fix: str | None = None) -> DefinitionError:
@@ -116,7 +116,7 @@ def _look_at_dataset(config: Any, dataset_path: str) -> None:
     except DataError as error:
         # Its message begins with the key of the configuration.
         path = error.message.partition(":")[0]
-        raise DefinitionError(error.message, error.hint, path=path) from None
+        raise DefinitionError(error.message, error.hint, path=path) from error
 
 
 def _search(param_grid: Any, dataset_path: str, model_config: Any = None, **options: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from materia import settings
 from materia.broker import app as broker
-from materia.errors import DefinitionError
+from materia.errors import DefinitionError, MateriaError
 from materia.mdl.suggest import did_you_mean
 from materia.services import arguments
 from materia.services.argument_types import ArgumentType
@@ -68,10 +68,18 @@ def check(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     Raises:
         TypeError: They are not those of the task, as Python says it.
         DefinitionError: One of them does not fit; `path` says which one.
+        AccessError, DataError: One of them is a path that will not do.
     """
     signature = signatures().get(task)
-    if signature is not None:
+    if signature is None:
+        return
+    try:
         _check(task, signature.bind(*args, **kwargs).arguments, look=False)
+    except DefinitionError as error:
+        # A job says what is wrong with a file as the file's own fault.
+        if isinstance(error.__cause__, MateriaError):
+            raise error.__cause__ from None
+        raise
 
 
 def _check(task: str, found: Mapping[str, Any], *, look: bool) -> None:

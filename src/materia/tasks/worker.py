@@ -72,13 +72,14 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
         renew_every = max(1, int(config.lease_s / 3 / look_every))
         looks = 0
         pause = threading.Event()
-        while not pause.wait(look_every):
+        while not pause.wait(look_every if looks else 0.0):
+            renew = looks % renew_every == 0
             looks += 1
             try:
-                renew = looks % renew_every == 0
-                process.keeper().look(renew=renew)
-                if (renew or looks == 1) and not self._stop.is_set():
+                # First, and at once: a job of this worker may ask which workers live.
+                if renew and not self._stop.is_set():
                     self._show_life()
+                process.keeper().look(renew=renew)
             except TransientError as error:
                 logger.warning("claims_not_kept", reason=str(error))
             except Exception:

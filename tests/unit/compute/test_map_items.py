@@ -137,7 +137,8 @@ def test_shared_arrays_take_no_memory_of_their_own() -> None:
     for outcome in outcomes:
         total, used = outcome.value
         assert total == big.size
-        assert used < without.value[1] + 20 * MB
+        # A copy would be 200 MB; programs differ by some.
+        assert used < without.value[1] + 60 * MB
     limited = run(bodies.measured_sum, [0], shared=big, memory_limit_bytes=used + 100 * MB)
     assert limited[0].value[0] == big.size
 

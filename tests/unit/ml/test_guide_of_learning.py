@@ -15,6 +15,7 @@ from materia.ml.model_file import read_model, write_model
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "tables-and-learning.md").read_text().partition("\n## Learning")[2]
+PAGE = PAGE.partition("\n## Arguments")[0]
 CONFIG, GRID, RANGES = map(json.loads, re.findall(r"^```json\n(.*?)^```", PAGE, re.M | re.S))
 [PROGRAM] = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 

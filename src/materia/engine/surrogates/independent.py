@@ -20,6 +20,11 @@ class IndependentProcesses:
 
     processes: tuple[GaussianProcess, ...]
 
+    @property
+    def noise(self) -> float:
+        """Largest variance of an observation without a stated error, in standardised units."""
+        return max(process.hyperparameters.noise for process in self.processes)
+
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the noise-free, warped outcomes, each (n, m)."""
         return _columns([process.posterior(X) for process in self.processes])

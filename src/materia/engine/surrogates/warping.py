@@ -18,6 +18,9 @@ FloatArray = NDArray[np.float64]
 _PIVOT_SHARE = 0.3
 MIN_OBSERVATIONS = 8
 
+# Share of the tail below which the scale is rounding, or dividing by it overflows.
+_LEAST_SCALE = 1e-12
+
 
 @dataclass(frozen=True)
 class Warp:
@@ -71,7 +74,9 @@ def compression(y: FloatArray, floor: float) -> Warp | None:
         return None
     pivot = max(float(np.quantile(y, _PIVOT_SHARE)), floor)
     scale = pivot - float(y.min())
-    # Without anything beyond twice the scale there is no tail.
-    if not scale > 0 or float(y.max()) - pivot <= scale:
+    tail = float(y.max()) - pivot
+    # Without anything beyond twice the scale there is no tail; one that is beyond the precision of
+    # the others leaves no scale.
+    if not scale > _LEAST_SCALE * tail or tail <= scale:
         return None
     return Warp(pivot, scale)
