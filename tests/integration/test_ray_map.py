@@ -97,7 +97,8 @@ def test_the_promise_of_local_processes_is_kept(promise: Callable[[], None]) -> 
 
 
 def test_shared_arrays_take_no_memory_of_their_own() -> None:
-    promises.test_shared_arrays_take_no_memory_of_their_own()
+    # Programs of Ray differ by more among themselves; a copy would be 200 MB.
+    promises.test_shared_arrays_take_no_memory_of_their_own(slack=60 * promises.MB)
 
 
 def test_what_is_shared_is_read_once_for_each_process(tmp_path: Path) -> None:
