@@ -12,7 +12,6 @@ import codecs
 import csv
 import io
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -351,10 +350,7 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:
-    for at in range(0, len(content), _PIECE):
-        # Other threads, which need the interpreter for an instant only, get it now.
-        time.sleep(0)
-        yield content[at : at + _PIECE]
+    return (content[at : at + _PIECE] for at in range(0, len(content), _PIECE))
 
 
 def _foreign(content: bytes, ends: Positions) -> NDArray[np.bool_]:
