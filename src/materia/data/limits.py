@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-BLOCK_BYTES = 2 * 2**20
+BLOCK_BYTES = 8 * 2**20
 """Most bytes of text that are looked at together."""
 LEAST_BLOCK_BYTES = 256
 MAX_RECORD_BYTES = 16 * 2**20

@@ -44,5 +44,5 @@ class Parts:
 
     def _write(self) -> None:
         self._paths.append(self._folder / f"{len(self._paths)}.arrow")
-        pl.concat(self._held).write_ipc(self._paths[-1], compression="lz4")
+        pl.concat(self._held).write_ipc(self._paths[-1], compression="uncompressed")
         self._held, self._n_held = [], 0.0

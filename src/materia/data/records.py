@@ -8,6 +8,7 @@ can be cut by counting them, and any other block is walked record by record.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -24,6 +25,7 @@ from materia.errors import DataError
 
 Positions = NDArray[np.int64]
 NEWLINE, RETURN, QUOTE = 10, 13, 34
+_PIECE = 2**17
 
 # The limit of the standard library would refuse in one block what the fast path takes in another.
 csv.field_size_limit(MAX_RECORD_BYTES)
@@ -112,7 +114,7 @@ class Cutter:
         while True:
             # A record longer than a block is fetched in growing steps, or it would cost its square.
             piece = read(max(block_bytes, len(rest)))
-            content = rest + piece
+            content = rest + piece if rest else piece
             if not piece:
                 if content:
                     content += b"" if content.endswith(b"\n") else b"\n"
@@ -196,19 +198,23 @@ class Cutter:
     def _inspect(self, content: bytes, walked: _Walked | None = None) -> Block:
         """Take out the records that are ragged, blank or not UTF-8."""
         is_quoted = b'"' in content
-        if walked is None and not is_quoted and len(content) <= MAX_RECORD_BYTES:
-            marks = content.translate(None, self._others)
-            n_rows = len(marks) // self._width
-            is_even = marks == self._pattern * n_rows
-            if is_even and not self._has_blank_lines(content) and _is_utf8(content):
-                return Block(content, n_rows, self._line)
+        is_text = _is_utf8(content)
         octets = np.frombuffer(content, np.uint8)
-        newlines = np.flatnonzero(octets == NEWLINE)
-        edges = np.flatnonzero(octets == self._edge)
-        ends = newlines
         if is_quoted:
+            newlines = np.flatnonzero(octets == NEWLINE)
             quotes = np.flatnonzero(octets == QUOTE)
-            ends, edges = _outside(newlines, quotes), _outside(edges, quotes)
+            ends = _outside(newlines, quotes)
+            edges = _outside(np.flatnonzero(octets == self._edge), quotes)
+            n_cells = np.diff(np.searchsorted(edges, ends), prepend=0) + 1
+        else:
+            marks = self._marks(content)
+            n_rows = len(marks) // self._width
+            is_even = marks == self._pattern * n_rows and len(content) <= MAX_RECORD_BYTES
+            if is_even and is_text and walked is None and not self._has_blank_lines(content):
+                return Block(content, n_rows, self._line)
+            newlines = ends = np.flatnonzero(octets == NEWLINE)
+            # Between line ends there are as many marks as cells.
+            n_cells = np.diff(np.flatnonzero(np.frombuffer(marks, np.uint8) == NEWLINE), prepend=-1)
         starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
         lines = (
             self._line + np.searchsorted(newlines, starts)
@@ -218,10 +224,10 @@ class Cutter:
         lengths = ends - starts
         if len(lengths) and lengths.max() >= MAX_RECORD_BYTES:
             raise self._too_long(int(lines[int(lengths.argmax())]))
-        n_cells = np.diff(np.searchsorted(edges, ends), prepend=0) + 1
         is_blank = (lengths == 0) | ((lengths == 1) & (octets[starts] == RETURN))
         is_ragged = (n_cells != self._width) & ~is_blank
-        is_foreign = _foreign(content, ends) & ~is_ragged & ~is_blank
+        is_foreign = np.zeros(len(ends), bool) if is_text else _foreign(content, ends)
+        is_foreign &= ~is_ragged & ~is_blank
         found = list(walked.faults) if walked else []
         for row in np.flatnonzero(is_ragged | is_foreign):
             reason = _NOT_UTF8 if is_foreign[row] else self._raggedness(int(n_cells[row]))
@@ -239,6 +245,10 @@ class Cutter:
             [walked.records[row] for row in np.flatnonzero(keep)] if walked else None,
             is_quoted,
         )
+
+    def _marks(self, content: bytes) -> bytes:
+        """Return the ends of cells and records, in pieces that stay in the processor's cache."""
+        return b"".join(piece.translate(None, self._others) for piece in _pieces(content))
 
     def _has_blank_lines(self, content: bytes) -> bool:
         """Return whether a file of one column has blank lines, which look like its empty cells."""
@@ -329,11 +339,18 @@ def _outside(positions: Positions, quotes: Positions) -> Positions:
 def _is_utf8(content: bytes) -> bool:
     if content.isascii():
         return True
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        content.decode()
+        for piece in _pieces(content):
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    return (content[at : at + _PIECE] for at in range(0, len(content), _PIECE))
 
 
 def _foreign(content: bytes, ends: Positions) -> NDArray[np.bool_]:
