@@ -77,10 +77,12 @@ def printed(line: str, **names: str) -> str:
 
 @only_sqlite
 def test_the_commands_of_the_guide_run_in_their_order(
-    server: ThreadServer, cluster: Cluster, orders: Path
+    server: ThreadServer, cluster: Cluster, orders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.worker()
-    listing, show, train, list_models, predict = commands(PAGE, "materia dataset list")
+    monkeypatch.chdir(orders.parent)
+    add, listing, show, train, list_models, predict = commands(PAGE, "materia dataset add")
+    assert "amount" in printed(add)
     assert "orders.csv" in printed(listing)
     assert "number" in printed(show)
     trained = json.loads(printed(train))
