@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { breakable, copyable, h, moment, trail } from "./dom.js";
-import { bytes, clockWithZone, number } from "./format.js";
+import { bytes, clockWithZone, day, number } from "./format.js";
 import { factList } from "./listing.js";
 import { Table } from "./table.js";
 
@@ -20,7 +20,7 @@ export async function datasetPage(root, { id, signal }) {
       ["Columns", dataset.columns.length],
       ["Kind", dataset.n_files > 1 ? `${dataset.kind}, ${dataset.n_files} files` : dataset.kind],
       ["Size", bytes(dataset.size_bytes)],
-      ["Changed", moment(dataset.changed_at, clockWithZone(dataset.changed_at))],
+      ["Changed", moment(dataset.changed_at, `${day(dataset.changed_at)} ${clockWithZone(dataset.changed_at)}`)],
       ["Would learn", learning.target && `${learning.target} (${learning.task})`],
     ]),
     ...learning.remarks.map((remark) => h("p", { class: "box" }, remark)),

@@ -2,7 +2,7 @@
 
 import { get, list, pageOf, request } from "./api.js";
 import { breakable, chip, confirmed, copyable, h, moment, trail, trouble } from "./dom.js";
-import { bytes, clockWithZone, number } from "./format.js";
+import { bytes, clockWithZone, day, number } from "./format.js";
 import { factList } from "./listing.js";
 import { MODEL_COLUMNS } from "./models.js";
 import { Table } from "./table.js";
@@ -32,7 +32,7 @@ export async function modelPage(root, { id, signal }) {
       ["Held out", training.n_held_out],
       ["Partitions", training.num_partitions],
       ["Size", bytes(model.size_bytes)],
-      ["Made", moment(model.created_at, clockWithZone(model.created_at))],
+      ["Made", moment(model.created_at, `${day(model.created_at)} ${clockWithZone(model.created_at)}`)],
       ["Job", h("a", { href: pageOf("jobs", model.job_id) }, model.job_id.slice(0, 8))],
     ]),
     ...(training.remarks ?? []).map((remark) => h("p", { class: "box" }, remark)),

@@ -31,7 +31,7 @@ function retrainingColumns(place) {
     { id: "name", title: "Name", text: true, value: (row) => row.name, cell: (row) => h("a", { href: pageOf("retrainings", row.name) }, breakable(row.name)) },
     { id: "dataset", title: "Dataset", text: true, value: (row) => row.dataset_path, cell: (row) => h("a", { href: pageOf("datasets", row.dataset_path) }, breakable(row.dataset_path)) },
     { id: "when", title: "Trained", text: true, value: when },
-    { id: "champion", title: "In use", text: true, value: (row) => row.champion_id, cell: (row) => (row.champion_id ? h("a", { href: pageOf("models", row.champion_id) }, breakable(row.champion_id)) : "none yet") },
+    { id: "champion", title: "In use", text: true, value: (row) => row.champion_id, cell: (row) => (row.champion_id ? h("a", { href: pageOf("models", row.champion_id) }, row.champion_id) : "none yet") },
     { id: "act", title: "Now", text: true, value: () => "", cell: train },
   ];
 }
