@@ -16,7 +16,7 @@ from materia.api import resources, schemas
 from materia.api.answers import answer
 from materia.api.bodies import media_type
 from materia.api.documentation import says, takes_a_file
-from materia.api.paging import Cursor, Limit, by_name, page
+from materia.api.paging import Cursor, Limit, page_by_name
 from materia.api.problems import Refusal
 from materia.api.requests import PLAIN, Key, once_of
 from materia.services import datasets, uploads
@@ -112,15 +112,7 @@ def upload(sent: Annotated[Upload, Depends(_upload)]) -> Response:
 @router.get("", responses=says(schemas.Page[schemas.Dataset]))
 def list_datasets(limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List the tables below the data root and the other allowed folders, by path."""
-    rows = datasets.every()
-    after = by_name(cursor)
-    return page(
-        [row for row in rows if row["path"] > after][: limit + 1],
-        limit,
-        len(rows),
-        resource=resources.dataset,
-        place=lambda row: (row["path"],),
-    )
+    return page_by_name(datasets.every(), limit, cursor, name="path", resource=resources.dataset)
 
 
 @router.get("/{dataset_path:path}", responses=says(schemas.DatasetDetails, 403, 404, 501))
