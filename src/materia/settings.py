@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8000
     api_key: SecretStr | None = Field(None, description="key that every request must carry")
+    max_upload_bytes: Annotated[int, Field(ge=1)] = Field(
+        2_000_000_000, description="a dataset that is sent to the server may be so large"
+    )
 
     lease_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="a claim not renewed for so long counts as abandoned"

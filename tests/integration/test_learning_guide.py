@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,12 @@ def printed(line: str, **names: str) -> str:
 
 @only_sqlite
 def test_the_commands_of_the_guide_run_in_their_order(
-    server: ThreadServer, cluster: Cluster, orders: Path
+    server: ThreadServer, cluster: Cluster, orders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.worker()
-    listing, show, train, list_models, predict = commands(PAGE, "materia dataset list")
+    monkeypatch.chdir(orders.parent)
+    add, listing, show, train, list_models, predict = commands(PAGE, "materia dataset add")
+    assert "amount" in printed(add)
     assert "orders.csv" in printed(listing)
     assert "number" in printed(show)
     trained = json.loads(printed(train))
@@ -185,6 +188,32 @@ def test_datasets_are_listed_and_described(server: ThreadServer, orders: Path) -
                 client.datasets.get(path)
         with pytest.raises(DataError, match="separated"):
             client.datasets.get("orders.csv", delimiter=";")
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("..%2foutside.csv", 403),
+        ("%2e%2e%2foutside.csv", 403),
+        ("x%2f%2e%2e%2f%2e%2e%2foutside.csv", 403),
+        ("%2fetc%2fpasswd", 403),
+        ("%2fdev%2fzero", 403),
+        ("orders.csv%00", 422),
+        ("%252e%252e%252foutside.csv", 404),
+    ],
+)
+def test_an_encoded_path_leads_nowhere_else(
+    server: ThreadServer, orders: Path, path: str, status: int
+) -> None:
+    (orders.parent.parent / "outside.csv").write_text("secret\n1\n")
+    connection = HTTPConnection("127.0.0.1", server.port)
+    # As written: clients that tidy paths up would never send it.
+    connection.request("GET", f"/api/v1/datasets/{path}")
+    answer = connection.getresponse()
+    assert answer.status == status
+    assert b"secret" not in answer.read()
+    connection.close()
 
 
 @only_sqlite

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -31,12 +33,16 @@ class Admission:
         app: The application behind.
         key: The key that a request must carry; None when none is needed.
         public: Paths that need no key.
+        uploads: Paths that take whole files, and how many bytes of one.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None, public: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, key: str | None, public: frozenset[str], uploads: Mapping[str, int]
+    ) -> None:
         self._app = app
         self._key = key.encode() if key else None
         self._public = public
+        self._uploads = {path: Limit(size, UPLOAD_HINT) for path, size in uploads.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -45,7 +51,7 @@ class Admission:
             return
         headers = Headers(scope=scope)
         if scope["type"] == "http":
-            body = Body(headers, receive, send)
+            body = Body(headers, receive, send, self._limit(scope))
             receive, send = body.receive, body.send
         refusal = self._refusal(scope, headers)
         if refusal is not None:
@@ -72,10 +78,13 @@ class Admission:
                 " `materia status --json` prints the key of an embedded stack",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > MAX_BODY:
-            return problem(413, CODES[413], TOO_LARGE, hint=HINTS[413])
+        length, limit = headers.get("content-length", "0"), self._limit(scope)
+        if length.isdigit() and int(length) > limit.size:
+            return problem(413, CODES[413], limit.message, hint=limit.hint)
         return None
+
+    def _limit(self, scope: Scope) -> Limit:
+        return self._uploads.get(scope["path"], ORDINARY)
 
     def _may_enter(self, scope: Scope, headers: Headers) -> bool:
         if self._key is None or scope["path"] in self._public:
@@ -91,7 +100,26 @@ class Admission:
         return hmac.compare_digest(given.encode(), self._key)
 
 
-TOO_LARGE = f"the body is larger than {MAX_BODY // 2**20} MiB"
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How large a body may be, in bytes, and what to do about a larger one."""
+
+    size: int
+    hint: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong with a larger one."""
+        is_whole = self.size % 2**20 == 0
+        largest = f"{self.size // 2**20} MiB" if is_whole else f"{self.size} bytes"
+        return f"the body is larger than {largest}"
+
+
+ORDINARY = Limit(MAX_BODY, HINTS[413])
+UPLOAD_HINT = (
+    "copy the file to a place below the data root yourself, or let the admin raise"
+    " MATERIA_MAX_UPLOAD_BYTES"
+)
 
 
 def _is_foreign(scope: Scope, headers: Headers) -> bool:
@@ -109,8 +137,9 @@ class Body:
     connection that is closed with unread bytes is reset, and the reset may overtake the answer.
     """
 
-    def __init__(self, headers: Headers, receive: Receive, send: Send) -> None:
+    def __init__(self, headers: Headers, receive: Receive, send: Send, limit: Limit) -> None:
         self._receive, self._send = receive, send
+        self._limit = limit
         self._size = 0
         is_announced = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         # A client that waits to be asked for its body has sent nothing that could be left.
@@ -121,8 +150,8 @@ class Body:
         message = await self._receive()
         self._is_left = bool(message.get("more_body", False))
         self._size += len(message.get("body", b""))
-        if self._size > MAX_BODY:
-            raise Refusal(413, TOO_LARGE)
+        if self._size > self._limit.size:
+            raise Refusal(413, self._limit.message, self._limit.hint)
         return message
 
     async def send(self, message: Message) -> None:

@@ -17,6 +17,11 @@ def answer(
     return Response(orjson.dumps(content), status, media_type="application/json", headers=headers)
 
 
+def accepted(content: Mapping[str, Any], links: Mapping[str, str]) -> Response:
+    """Return the answer to what goes on by itself, with where to look for it."""
+    return answer({**content, "links": links}, 202, headers={"Location": links["self"]})
+
+
 def written_time(seconds: float | None) -> str | None:
     """Return a time in seconds since the epoch as ISO 8601."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -78,7 +78,8 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     app.include_router(dashboard.router(pages))
     _add_description(app)
     translate_errors(app)
-    app.add_middleware(Admission, key=key, public=PUBLIC | pages.keys())
+    uploads = {f"{BASE}{datasets.router.prefix}": config.max_upload_bytes}
+    app.add_middleware(Admission, key=key, public=PUBLIC | pages.keys(), uploads=uploads)
     return app
 
 

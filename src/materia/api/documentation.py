@@ -52,6 +52,12 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def takes_a_file() -> dict[str, Any]:
+    """Return the description of a body that is a file, whatever its type."""
+    schema = {"type": "string", "format": "binary"}
+    return {"requestBody": {"required": True, "content": {"*/*": {"schema": schema}}}}
+
+
 def takes_definition() -> dict[str, Any]:
     """Return the description of a body that is a campaign definition."""
     text = {"schema": {"type": "string"}, "example": EXAMPLE}

@@ -51,6 +51,32 @@ def page(
     return answer(content)
 
 
+def page_by_name(
+    rows: Sequence[Row],
+    limit: int,
+    cursor: str | None,
+    *,
+    name: str,
+    resource: Callable[[Any], Any],
+) -> Response:
+    """Return a page of a list that is short enough to be read whole.
+
+    Args:
+        rows: All there are, in any order.
+        name: Key of a row's name.
+        resource: As of `page`.
+    """
+    # Databases differ in how they sort text, and a cursor must mean the same in each.
+    ordered, after = sorted(rows, key=lambda row: str(row[name])), by_name(cursor)
+    return page(
+        [row for row in ordered if row[name] > after][: limit + 1],
+        limit,
+        len(ordered),
+        resource=resource,
+        place=lambda row: (row[name],),
+    )
+
+
 def newest_first(cursor: str | None) -> tuple[float, str] | None:
     """Return the (time, id) that a cursor of a list by age keeps."""
     if cursor is None:

@@ -22,17 +22,21 @@ PLAIN = r"^[^\x00-\x1f\x7f]*$"
 Id = Annotated[str, Path(min_length=1, max_length=255, pattern=PLAIN)]
 
 
-def _once(
-    request: Request,
-    body: Raw,
-    key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            description="the same key with the same body takes effect once; a UUID is a good one",
-        ),
-    ] = None,
-) -> Once | None:
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="the same key with the same body takes effect once; a UUID is a good one",
+    ),
+]
+
+
+def once_of(request: Request, key: str | None, body: bytes) -> Once | None:
+    """Return what makes a request take effect once, None without a key.
+
+    Args:
+        body: Whatever tells two bodies apart.
+    """
     if key is None:
         return None
     if not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
@@ -44,6 +48,10 @@ def _once(
         )
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body)
     return Once(CALLER, key, digest.hexdigest())
+
+
+def _once(request: Request, body: Raw, key: Key = None) -> Once | None:
+    return once_of(request, key, body)
 
 
 MaybeOnce = Annotated[Once | None, Depends(_once)]

@@ -39,7 +39,9 @@ COMMANDS: dict[str, Entry] = {
         "materia.cli.campaign", "app", "Look at campaigns of a server, and stop them."
     ),
     "job": Entry("materia.cli.job", "app", "Submit jobs to a server, look at them, cancel them."),
-    "dataset": Entry("materia.cli.dataset", "app", "Look at the tables that tasks may read."),
+    "dataset": Entry(
+        "materia.cli.dataset", "app", "Look at the tables that tasks may read; send one."
+    ),
     "model": Entry("materia.cli.model", "app", "Train models, look at them, predict with them."),
     "schedule": Entry(
         "materia.cli.schedule", "app", "Submit jobs at their times: list, add, change, pause."

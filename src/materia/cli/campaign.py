@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+from materia.cli.connection import Reach, of_server, print_json
 
 if TYPE_CHECKING:
     from materia.client import Client
@@ -22,17 +22,17 @@ SEARCHED = 200
 
 
 @app.command("list")
+@of_server
 def list_campaigns(
+    reach: Reach,
+    as_json: bool,
     state: Annotated[str | None, typer.Option(help="only those in this state")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 20,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """List campaigns, newest first."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         page = client.campaigns.list(state=state, limit=limit)
     if as_json:
         print_json(page)
@@ -60,15 +60,14 @@ def list_campaigns(
 
 
 @app.command()
-def show(
-    campaign: Which, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def show(reach: Reach, as_json: bool, campaign: Which) -> None:
     """Show one campaign and its Pareto front."""
     from materia.cli import tables
     from materia.cli.front import front_table
     from materia.mdl import Definition
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = find(client, campaign)
         front = client.campaigns.pareto(found["id"])
     if as_json:
@@ -98,13 +97,13 @@ def show(
 
 
 @app.command()
+@of_server
 def watch(
+    reach: Reach,
     campaign: Which,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="write the report here at the end")
     ] = None,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Follow a campaign until it has ended; Ctrl-C leaves it running."""
     from rich.console import Console
@@ -112,17 +111,16 @@ def watch(
     from materia.cli.watch import follow, show_end
 
     console = Console(highlight=False)
-    with connect(server, data_dir) as client:
+    with reach() as client:
         ended = follow(client, find(client, campaign)["id"], console)
         show_end(client, ended, console, output)
 
 
 @app.command()
-def stop(
-    campaign: Which, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def stop(reach: Reach, as_json: bool, campaign: Which) -> None:
     """Stop a campaign; results on their way are kept."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         stopped = client.campaigns.stop(find(client, campaign)["id"])
     if as_json:
         print_json(stopped)
@@ -131,7 +129,10 @@ def stop(
 
 
 @app.command()
+@of_server
 def train(
+    reach: Reach,
+    as_json: bool,
     campaign: Which,
     objective: Annotated[
         str | None, typer.Option(help="what the model predicts; needed where there are several")
@@ -140,12 +141,9 @@ def train(
         str | None, typer.Option(help="model_config of the training: JSON, or a file with it")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="wait and print the result")] = False,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Train a model on what a campaign has measured."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = find(client, campaign)
         started = client.campaigns.train_model(
             found["id"], objective=objective, model_config=_config(config)
@@ -160,19 +158,19 @@ def train(
 
 
 @app.command()
+@of_server
 def report(
+    reach: Reach,
     campaign: Which,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="folder to write into [default: runs/NAME-ID]"),
     ] = None,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Write table, figures and page of a campaign into a folder."""
     from materia.cli.watch import fetch_report
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = find(client, campaign)
         folder = output or Path("runs") / f"{found['name']}-{found['id'][:8]}"
         for name, path in fetch_report(client, found, folder).items():

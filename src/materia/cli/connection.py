@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -26,6 +28,49 @@ DataDir = Annotated[
     Path | None, typer.Option(help="folder given to `materia up` [default: materia-data]")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="what the server answers, for scripts")]
+
+
+class Reach:
+    """Opens a client of the server that a command was pointed at."""
+
+    def __init__(self, server: str | None, data_dir: Path | None) -> None:
+        self._server, self._data_dir = server, data_dir
+
+    def __call__(self) -> Client:
+        """Return a client; who opens it closes it."""
+        return connect(self._server, self._data_dir)
+
+
+def of_server(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of all commands that talk to a server.
+
+    Args:
+        command: Takes `reach`, and `as_json` if it can print what the server answers.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    own = inspect.signature(command).parameters
+    options = {"as_json": (AsJson, False), "server": (Server, None), "data_dir": (DataDir, None)}
+    if "as_json" not in own:
+        del options["as_json"]
+    parameters = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in own.items()
+        if name not in ("reach", "as_json")
+    ]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in options.items()
+    ]
+
+    @wraps(command)
+    def pointed(*, server: str | None, data_dir: Path | None, **given: Any) -> None:
+        command(reach=Reach(server, data_dir), **given)
+
+    # What Typer reads: it must not look through to the command itself.
+    del pointed.__wrapped__  # type: ignore[attr-defined]
+    pointed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    pointed.__annotations__ = {one.name: one.annotation for one in parameters}
+    return pointed
 
 
 def with_local(arguments: Sequence[str]) -> list[str]:

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+from materia.cli.connection import Reach, of_server, print_json
 
-app = typer.Typer(no_args_is_help=True, help="Look at the tables that tasks may read.")
+app = typer.Typer(no_args_is_help=True, help="Look at the tables that tasks may read; send one.")
+
+Delimiter = Annotated[str, typer.Option(help="between the cells of CSV files")]
 
 
 @app.command("list")
+@of_server
 def list_datasets(
+    reach: Reach,
+    as_json: bool,
     limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 100,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """List tables below the data root, by path; parts of one table are one line."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         page = client.datasets.list(limit=limit)
     if as_json:
         print_json(page)
         return
     console = tables.stdout()
     if not page["items"]:
-        none = "there is no table below the data root, which `materia status` shows"
+        none = "there is no table below the data root; `materia dataset add FILE` sends one there"
         console.print(none, soft_wrap=True)
         return
     rows = [
@@ -48,20 +51,52 @@ def list_datasets(
 
 
 @app.command()
+@of_server
 def show(
+    reach: Reach,
+    as_json: bool,
     dataset: Annotated[
         str, typer.Argument(metavar="PATH", help="as `materia dataset list` has it")
     ],
-    delimiter: Annotated[str, typer.Option(help="between the cells of CSV files")] = ",",
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
+    delimiter: Delimiter = ",",
 ) -> None:
     """Show what is in a table: columns and types, rows, and what would be learnt from it."""
+    with reach() as client:
+        _told(client.datasets.get(dataset, delimiter=delimiter), as_json)
+
+
+@app.command()
+@of_server
+def add(
+    reach: Reach,
+    as_json: bool,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, gzipped CSV or Parquet")],
+    path: Annotated[
+        str | None,
+        typer.Option("--as", metavar="PATH", help="below the data root [default: its name]"),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="the dataset of this path, if there is one")
+    ] = False,
+    delimiter: Delimiter = ",",
+) -> None:
+    """Send a table of this machine to the server, and show what is in it.
+
+    It appears on the server whole or not at all, and only if it is a table.
+
+    \b
+    Examples:
+      materia dataset add alloys.csv
+      materia dataset add alloys.csv --as 2026/alloys.csv --replace
+    """
+    with reach() as client:
+        found = client.datasets.upload(file, path, replace=replace, delimiter=delimiter)
+        _told(found, as_json)
+
+
+def _told(found: dict[str, Any], as_json: bool) -> None:
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
-        found = client.datasets.get(dataset, delimiter=delimiter)
     if as_json:
         print_json(found)
         return

@@ -7,13 +7,14 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+from materia.cli.connection import Reach, of_server, print_json
 from materia.cli.tables import COLOURS, local_time, stdout, table_of
 
 
-def health(server: Server = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@of_server
+def health(reach: Reach, as_json: bool) -> None:
     """Show how every part of a server is; exit status 0 only when all are healthy."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = client.health()
     if as_json:
         print_json(found)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+from materia.cli.arguments import PREFIX, arguments_of, compact, full_name
+from materia.cli.connection import Reach, of_server, print_json
 
 if TYPE_CHECKING:
     from materia.client import Client
@@ -15,25 +16,24 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Submit jobs to a server, look at them, cancel them.")
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="id of the job, or its beginning")]
-PREFIX = "tasks."
 SEARCHED = 200
 
 
 @app.command("list")
+@of_server
 def list_jobs(
+    reach: Reach,
+    as_json: bool,
     state: Annotated[str | None, typer.Option(help="only those in this state")] = None,
     task: Annotated[str | None, typer.Option(help="only those of this task")] = None,
     queue: Annotated[str | None, typer.Option(help="only those of this queue")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 20,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """List jobs, newest first."""
     from materia.cli import tables
 
-    chosen = {"state": state and state.upper(), "task": task and _full(task), "queue": queue}
-    with connect(server, data_dir) as client:
+    chosen = {"state": state and state.upper(), "task": task and full_name(task), "queue": queue}
+    with reach() as client:
         page = client.jobs.list(**chosen, limit=limit)
     if as_json:
         print_json(page)
@@ -61,13 +61,12 @@ def list_jobs(
 
 
 @app.command()
-def show(
-    job: JobId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def show(reach: Reach, as_json: bool, job: JobId) -> None:
     """Show one job."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = find(client, job)
     if as_json:
         print_json(found)
@@ -76,7 +75,7 @@ def show(
     lines = {
         "id": found["id"],
         "task": found["task"],
-        "arguments": _compact({**found["kwargs"]} or found["args"]),
+        "arguments": compact({**found["kwargs"]} or found["args"]),
         "state": found["state"],
         "queue": f"{found['queue']} (priority {found['priority']})",
         "attempt": found["attempt"] or None,
@@ -86,7 +85,7 @@ def show(
         "queued": tables.local_time(found["queued_at"]),
         "started": tables.local_time(found["started_at"]),
         "finished": tables.local_time(found["finished_at"]),
-        "result": _compact(found["result"]),
+        "result": compact(found["result"]),
         "error": error.get("message"),
         "hint": error.get("hint"),
     }
@@ -94,17 +93,17 @@ def show(
 
 
 @app.command()
+@of_server
 def log(
+    reach: Reach,
+    as_json: bool,
     job: JobId,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="go on until the job has ended")
     ] = False,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Print what a job has logged."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         job = find(client, job)["id"]
         shown = _print_lines(client.jobs.log(job), as_json=as_json)
         if not follow:
@@ -118,7 +117,10 @@ def log(
 
 
 @app.command()
+@of_server
 def submit(
+    reach: Reach,
+    as_json: bool,
     task: Annotated[str, typer.Argument(help="such as simple_tasks.ping")],
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="values are JSON or text")
@@ -128,30 +130,29 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="show progress, and print the result")
     ] = False,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Submit a task as a job."""
-    kwargs = dict(_argument(text) for text in arguments or [])
-    with connect(server, data_dir) as client:
-        submitted = client.jobs.submit(_full(task), kwargs, queue=queue, priority=priority)
+    kwargs = arguments_of(task, arguments)
+    with reach() as client:
+        submitted = client.jobs.submit(full_name(task), kwargs, queue=queue, priority=priority)
         report(client, submitted, wait, as_json)
 
 
 @app.command()
-def watch(job: JobId, server: Server = None, data_dir: DataDir = None) -> None:
+@of_server
+def watch(reach: Reach, job: JobId) -> None:
     """Show how far a job is until it has ended, and print its result."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         _print_result(client, find(client, job)["id"])
 
 
 @app.command()
-def result(job: JobId, server: Server = None, data_dir: DataDir = None) -> None:
+@of_server
+def result(reach: Reach, job: JobId) -> None:
     """Print the result of a job that has ended; the job's own error, if it failed."""
     from materia.errors import StateError
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = find(client, job)
         if found["finished_at"] is None:
             raise StateError(
@@ -180,11 +181,10 @@ def _print_result(client: Client, job_id: str) -> None:
 
 
 @app.command()
-def cancel(
-    job: JobId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def cancel(reach: Reach, as_json: bool, job: JobId) -> None:
     """Cancel a job; one that runs ends a little later."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = client.jobs.cancel(find(client, job)["id"])
     if as_json:
         print_json(found)
@@ -194,11 +194,10 @@ def cancel(
 
 
 @app.command()
-def retry(
-    job: JobId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def retry(reach: Reach, as_json: bool, job: JobId) -> None:
     """Submit the task of a failed or cancelled job again, as a new job."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         submitted = client.jobs.retry(find(client, job)["id"])
     if as_json:
         print_json(submitted)
@@ -215,24 +214,6 @@ def find(client: Client, text: str) -> dict[str, Any]:
         return dict(client.jobs.get(text))
     except NotFoundError:
         return the_one("job", text, client.jobs.list(limit=SEARCHED)["items"])
-
-
-def _full(task: str) -> str:
-    return task if task.startswith(PREFIX) else f"{PREFIX}{task}"
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise typer.BadParameter(f"'{text}' is not of the form NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _compact(value: Any) -> str:
-    return "" if value in (None, {}, []) else json.dumps(value, ensure_ascii=False)
 
 
 def _progress(progress: dict[str, Any] | None) -> str | None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from materia.cli import retraining
-from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
+from materia.cli.arguments import settings_of
+from materia.cli.connection import Reach, of_server, print_json
 from materia.cli.dataset import size
-from materia.cli.job import _argument, report
+from materia.cli.job import report
 
 if TYPE_CHECKING:
     from materia.client import Client
@@ -25,17 +26,17 @@ SEARCHED = 200
 
 
 @app.command("list")
+@of_server
 def list_models(
+    reach: Reach,
+    as_json: bool,
     name: Annotated[str | None, typer.Option(help="only those of this name")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 20,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """List models, newest first."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         page = client.models.list(name=name, limit=limit)
     if as_json:
         print_json(page)
@@ -54,13 +55,12 @@ def list_models(
 
 
 @app.command()
-def show(
-    model: ModelId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def show(reach: Reach, as_json: bool, model: ModelId) -> None:
     """Show one model: what it predicts, from which columns, and how well."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = client.models.get(find(client, model))
     if as_json:
         print_json(found)
@@ -98,16 +98,16 @@ def show(
 
 
 @app.command()
+@of_server
 def train(
+    reach: Reach,
+    as_json: bool,
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="path below the data root")],
     settings: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME=VALUE]...", help="of model_config, such as target=y"),
     ] = None,
     wait: Wait = False,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Train a model on a dataset.
 
@@ -115,50 +115,49 @@ def train(
     Example:
       materia model train alloys.csv target=strength n_estimators=200 --wait
     """
-    config = dict(_argument(text) for text in settings or [])
-    with connect(server, data_dir) as client:
+    config = settings_of(settings)
+    with reach() as client:
         report(client, client.models.train(dataset, config), wait, as_json)
 
 
 @app.command()
+@of_server
 def predict(
+    reach: Reach,
+    as_json: bool,
     model: ModelId,
     batches: Annotated[list[str], typer.Argument(metavar="FILE...", help="below the data root")],
     output_dir: Annotated[str | None, typer.Option(help="folder below the data root")] = None,
     output_format: Annotated[str | None, typer.Option(help="csv or parquet")] = None,
     id_column: Annotated[str | None, typer.Option(help="column that names a row")] = None,
     wait: Wait = False,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Predict every row of some files."""
     given = {"output_dir": output_dir, "output_format": output_format, "id_column": id_column}
     options = {name: value for name, value in given.items() if value is not None}
-    with connect(server, data_dir) as client:
+    with reach() as client:
         submitted = client.models.predict(find(client, model), batches, **options)
         report(client, submitted, wait, as_json)
 
 
 @app.command()
+@of_server
 def retrain(
+    reach: Reach,
+    as_json: bool,
     name: Annotated[str, typer.Argument(metavar="NAME", help="of the table of retrained models")],
     wait: Wait = False,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Train a model of the table again, now; it is replaced only by a better one."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         report(client, client.retrainings.run(name), wait, as_json)
 
 
 @app.command()
-def delete(
-    model: ModelId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def delete(reach: Reach, as_json: bool, model: ModelId) -> None:
     """Delete a model with its file; one that is in use stays."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         deleted = client.models.delete(find(client, model))
     if as_json:
         print_json(deleted)

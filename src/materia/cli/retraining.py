@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
-from materia.cli.job import _argument, _compact
+from materia.cli.arguments import compact, settings_of
+from materia.cli.connection import Reach, of_server, print_json
 
 HELP = """Models that are trained again: list, add, change, delete, history.
 
@@ -37,16 +37,16 @@ Enabled = Annotated[
 
 
 @app.command("list")
+@of_server
 def list_retrainings(
+    reach: Reach,
+    as_json: bool,
     limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 100,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """List entries by name, with the model in use."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         page = client.retrainings.list(limit=limit)
     if as_json:
         print_json(page)
@@ -65,7 +65,10 @@ def list_retrainings(
 
 
 @app.command()
+@of_server
 def add(
+    reach: Reach,
+    as_json: bool,
     name: Name,
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="path; it may come later")],
     settings: Settings = None,
@@ -73,9 +76,6 @@ def add(
     channel: Channel = None,
     daily: Daily = None,
     enabled: Enabled = None,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Add a model to retrain.
 
@@ -85,14 +85,17 @@ def add(
     \b
       materia schedule add stock ml_tasks.retrain_model name=stock_predictor --every 6h
     """
-    config = dict(_argument(text) for text in settings or [])
+    config = settings_of(settings)
     fields = _given(metric=metric, channel=channel, is_daily=daily, is_enabled=enabled)
-    with connect(server, data_dir) as client:
+    with reach() as client:
         _told(client.retrainings.create(name, dataset, config, **fields), as_json)
 
 
 @app.command()
+@of_server
 def change(
+    reach: Reach,
+    as_json: bool,
     name: Name,
     settings: Settings = None,
     dataset: Annotated[str | None, typer.Option(metavar="PATH", help="another dataset")] = None,
@@ -100,14 +103,11 @@ def change(
     channel: Channel = None,
     daily: Daily = None,
     enabled: Enabled = None,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Change an entry; settings that are given replace all that it had."""
     values = _given(
         dataset_path=dataset,
-        model_config=dict(_argument(text) for text in settings) if settings else None,
+        model_config=settings_of(settings) if settings else None,
         metric=metric,
         channel=channel,
         is_daily=daily,
@@ -115,16 +115,15 @@ def change(
     )
     if not values:
         raise typer.BadParameter("say what to change: NAME=VALUE, or an option such as --dataset")
-    with connect(server, data_dir) as client:
+    with reach() as client:
         _told(client.retrainings.change(name, **values), as_json)
 
 
 @app.command()
-def delete(
-    name: Name, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def delete(reach: Reach, as_json: bool, name: Name) -> None:
     """Delete an entry and its history; its models stay."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         deleted = client.retrainings.delete(name)
     if as_json:
         print_json(deleted)
@@ -133,17 +132,17 @@ def delete(
 
 
 @app.command()
+@of_server
 def history(
+    reach: Reach,
+    as_json: bool,
     name: Name,
     limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 20,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Show how its trainings ended, newest first, and why."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         page = client.retrainings.runs(name, limit=limit)
     if as_json:
         print_json(page)
@@ -176,5 +175,5 @@ def _told(entry: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(entry)
         return
-    config = _compact(entry["model_config"]) or json.dumps({})
+    config = compact(entry["model_config"]) or json.dumps({})
     typer.echo(f"{entry['name']}: {_when(entry)} from {entry['dataset_path']} with {config}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from materia.cli.connection import AsJson, DataDir, Server, connect, print_json
-from materia.cli.job import _argument, _compact, _full
+from materia.cli.arguments import arguments_of, compact, full_name
+from materia.cli.connection import Reach, of_server, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,16 +52,16 @@ Arguments = Annotated[
 
 
 @app.command("list")
+@of_server
 def list_schedules(
+    reach: Reach,
+    as_json: bool,
     limit: Annotated[int, typer.Option(min=1, max=200, help="at most so many")] = 100,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """List schedules by id, with the next time of each."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         page = client.schedules.list(limit=limit)
     if as_json:
         print_json(page)
@@ -78,13 +78,12 @@ def list_schedules(
 
 
 @app.command()
-def show(
-    schedule: ScheduleId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def show(reach: Reach, as_json: bool, schedule: ScheduleId) -> None:
     """Show one schedule, and when it fired last."""
     from materia.cli import tables
 
-    with connect(server, data_dir) as client:
+    with reach() as client:
         found = client.schedules.get(schedule)
         page = client.schedules.runs(schedule, limit=SHOWN_RUNS)
     if as_json:
@@ -93,7 +92,7 @@ def show(
     lines = {
         "id": found["id"],
         "task": found["task"],
-        "arguments": _compact(found["kwargs"]),
+        "arguments": compact(found["kwargs"]),
         "when": _when(found),
         "next": _next(found),
         "missed times": found["missed"],
@@ -113,7 +112,10 @@ def show(
 
 
 @app.command()
+@of_server
 def add(
+    reach: Reach,
+    as_json: bool,
     schedule: Annotated[
         str, typer.Argument(metavar="ID", help="yours to choose: letters, digits, - and _")
     ],
@@ -131,9 +133,6 @@ def add(
     expires: Annotated[
         str | None, typer.Option(metavar="WHEN", help="nothing is submitted later")
     ] = None,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Make a schedule: a task, and a line of cron or an interval.
 
@@ -166,14 +165,17 @@ def add(
         "starts_at": starts and _time(starts, "--starts"),
         "expires_at": expires and _time(expires, "--expires"),
     }
-    kwargs = dict(_argument(text) for text in arguments or [])
-    with connect(server, data_dir) as client:
-        made = client.schedules.create(schedule, _full(task), kwargs, **_known(given))
+    kwargs = arguments_of(task, arguments)
+    with reach() as client:
+        made = client.schedules.create(schedule, full_name(task), kwargs, **_known(given))
     _told(made, as_json)
 
 
 @app.command()
+@of_server
 def change(
+    reach: Reach,
+    as_json: bool,
     schedule: ScheduleId,
     arguments: Arguments = None,
     cron: Cron = None,
@@ -185,9 +187,6 @@ def change(
     expires: Annotated[
         str | None, typer.Option(metavar="WHEN", help="nothing is submitted later; or 'never'")
     ] = None,
-    as_json: AsJson = False,
-    server: Server = None,
-    data_dir: DataDir = None,
 ) -> None:
     """Change a schedule; what is not named stays.
 
@@ -201,7 +200,6 @@ def change(
     """
     values = _known(
         {
-            "kwargs": dict(_argument(text) for text in arguments) if arguments else None,
             "crontab": cron,
             "interval_s": every and _interval(every),
             "timezone": timezone,
@@ -212,37 +210,36 @@ def change(
     )
     if expires is not None:
         values["expires_at"] = None if expires == NEVER else _time(expires, "--expires")
-    if not values:
+    if not values and not arguments:
         raise typer.BadParameter("say what to change: NAME=VALUE, or an option such as --cron")
-    with connect(server, data_dir) as client:
+    with reach() as client:
+        if arguments:
+            values["kwargs"] = arguments_of(client.schedules.get(schedule)["task"], arguments)
         changed = client.schedules.change(schedule, **values)
     _told(changed, as_json)
 
 
 @app.command()
-def pause(
-    schedule: ScheduleId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def pause(reach: Reach, as_json: bool, schedule: ScheduleId) -> None:
     """Let its times pass until it is resumed."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         _told(client.schedules.pause(schedule), as_json)
 
 
 @app.command()
-def resume(
-    schedule: ScheduleId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def resume(reach: Reach, as_json: bool, schedule: ScheduleId) -> None:
     """Go on from the next time; what passed meanwhile is not caught up."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         _told(client.schedules.resume(schedule), as_json)
 
 
 @app.command()
-def run(
-    schedule: ScheduleId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def run(reach: Reach, as_json: bool, schedule: ScheduleId) -> None:
     """Submit its job now, besides its times, and print the id of the job."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         submitted = client.schedules.run(schedule)
     if as_json:
         print_json(submitted)
@@ -251,11 +248,10 @@ def run(
 
 
 @app.command()
-def delete(
-    schedule: ScheduleId, as_json: AsJson = False, server: Server = None, data_dir: DataDir = None
-) -> None:
+@of_server
+def delete(reach: Reach, as_json: bool, schedule: ScheduleId) -> None:
     """Delete a schedule and its history; its jobs stay."""
-    with connect(server, data_dir) as client:
+    with reach() as client:
         deleted = client.schedules.delete(schedule)
     if as_json:
         print_json(deleted)

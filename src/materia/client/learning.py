@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from materia.client.nouns import JSON, Noun, as_json, key_of, submission
 from materia.client.steps import Call, got, one_page, sent
+from materia.errors import NotFoundError
 
 PREDICTION = "tasks.ml_tasks.batch_predictions"
 TRAINING = "tasks.ml_tasks.distributed_training"
@@ -79,6 +81,44 @@ class Datasets(Noun):
     def get(self, dataset_path: str, *, delimiter: str = ",") -> Any:
         """Return what is in a dataset: columns, rows, and what would be learnt from it."""
         return self._run(got(self._at(dataset_path), delimiter=delimiter))
+
+    def upload(
+        self,
+        file: Path | str,
+        dataset_path: str | None = None,
+        *,
+        replace: bool = False,
+        delimiter: str = ",",
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Send a table and return what is in it, as `get` does.
+
+        Args:
+            file: CSV, gzipped CSV or Parquet; of any size, it is read piece by piece.
+            dataset_path: Where it will be, below the data root; the name of the file if None.
+            replace: Whether it may take the place of another dataset.
+            delimiter: Of CSV.
+
+        Raises:
+            ConflictError: There is another dataset of this path.
+            DataError: It is no table; says why.
+            NotFoundError: There is no such file here.
+        """
+        source = Path(file)
+        if not source.is_file():
+            raise NotFoundError(f"there is no file {str(file)!r}", "name a file of this machine")
+        params = {
+            "path": dataset_path or source.name,
+            "replace": "true" if replace else None,
+            "delimiter": delimiter,
+        }
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(source.stat().st_size),
+            **key_of(idempotency_key),
+        }
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._run(sent(Call("POST", self.path, given, headers=headers, file=source)))
 
 
 class Retrainings(Noun):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from materia.errors import TransientError
@@ -19,6 +20,7 @@ class Call:
 
     Args:
         path: Below the base path of the API.
+        file: What is sent as the body, instead of `content`.
         is_repeatable: Whether it may be sent again when no answer came.
     """
 
@@ -26,6 +28,7 @@ class Call:
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
     content: bytes | None = None
+    file: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = True
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from materia.errors import DefinitionError, MateriaError, NotFoundError, Transie
 BASE = "/api/v1"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MAX_MESSAGE = 2**26
+PIECE = 2**20
 # A client that leaves before it has read all would wait so long for the last word.
 CLOSE_TIMEOUT_S = 0.5
 UNKNOWN, BAD_REQUEST = 4404, 4400
@@ -84,13 +86,30 @@ class Address:
         )
 
 
-def request_options(call: Call) -> dict[str, Any]:
-    """Return the arguments of a request for either HTTP client."""
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file."""
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+async def async_pieces_of(path: Path) -> AsyncIterator[bytes]:
+    """Yield the content of a file; reading a piece is quick enough to be waited for."""
+    for piece in pieces_of(path):
+        yield piece
+
+
+def request_options(call: Call, of_file: Callable[[Path], Any]) -> dict[str, Any]:
+    """Return the arguments of a request for either HTTP client.
+
+    Args:
+        of_file: Yields the content of a file, in the way of that client.
+    """
     return {
         "method": call.method,
         "url": call.path,
         "params": dict(call.params),
-        "content": call.content,
+        "content": call.content if call.file is None else of_file(call.file),
         "headers": dict(call.headers),
     }
 
@@ -174,7 +193,7 @@ class Wire:
 
     def _call(self, call: Call) -> Any:
         try:
-            return answer_of(self._http.request(**request_options(call)))
+            return answer_of(self._http.request(**request_options(call, pieces_of)))
         except httpx.TransportError as error:
             raise self._address.unreachable(error) from error
 
@@ -248,7 +267,8 @@ class AsyncWire:
 
     async def _call(self, call: Call) -> Any:
         try:
-            return answer_of(await self._http.request(**request_options(call)))
+            options = request_options(call, async_pieces_of)
+            return answer_of(await self._http.request(**options))
         except httpx.TransportError as error:
             raise self._address.unreachable(error) from error
 

@@ -1,4 +1,4 @@
-"""Evaluator `table`: a CSV file of measured rows; a campaign over it asks only those rows.
+"""Evaluator `table`: a file of measured rows; a campaign over it asks only those rows.
 
 Each row holds every parameter and every objective. Rows with equal parameters are replicates and
 are averaged. Rows outside the declared search space, or against a constraint, are left out and
@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
+from materia.data import require_polars
 from materia.engine.space import SearchSpace
 from materia.errors import DataError, EvaluationError, InfeasibleError, MateriaError
 from materia.evaluators.base import (
@@ -34,6 +35,7 @@ from materia.mdl.expression import parse
 from materia.mdl.finding import Finding
 from materia.mdl.suggest import did_you_mean
 
+PARQUET = ".parquet"
 MAX_BYTES = 64 * 2**20
 MAX_ROWS = 100_000
 MAX_COLUMNS = 1000
@@ -46,7 +48,7 @@ Params = dict[str, Any]
 class TableOptions(Options):
     """Options of the evaluator `table`."""
 
-    file: str = Field(description="path of a CSV file, relative to the definition")
+    file: str = Field(description="path of a CSV or Parquet file, relative to the definition")
     columns: dict[str, str] = Field(
         default_factory=dict, description="heading of a parameter or objective, where it differs"
     )
@@ -217,10 +219,42 @@ def listed(faults: Sequence[str]) -> str:
 
 
 def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and cells of the header and of every row that is not blank."""
-    name = path.name
+    """Yield line number and cells of the header and of every row that is not blank.
+
+    Rows of Parquet are numbered as if they were lines below a header.
+    """
     if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"'{name}' is larger than {MAX_BYTES // 2**20} MB")
+        raise DataError(f"'{path.name}' is larger than {MAX_BYTES // 2**20} MB")
+    if path.suffix.lower() == PARQUET:
+        return _parquet_records(path)
+    return _csv_records(path, delimiter)
+
+
+def _parquet_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    require_polars("reading Parquet")
+    import polars as pl
+
+    name = path.name
+    try:
+        rows = pl.scan_parquet(path)
+        header = rows.collect_schema().names()
+        if len(header) > MAX_COLUMNS:
+            raise DataError(f"'{name}' has more than {MAX_COLUMNS} columns")
+        # The number of rows stands in the file's own description: nothing is read for it.
+        if rows.select(pl.len()).collect().item() > MAX_ROWS:
+            raise DataError(f"'{name}' has more than {MAX_ROWS} rows")
+        frame = rows.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise DataError(f"'{name}' cannot be read as Parquet: {reason}") from None
+    yield 1, header
+    for line, values in enumerate(frame.iter_rows(), start=2):
+        if any(value is not None for value in values):
+            yield line, ["" if value is None else str(value) for value in values]
+
+
+def _csv_records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    name = path.name
     width = 0
     try:
         # The signature of UTF-8 (BOM), which spreadsheets write, is taken off.

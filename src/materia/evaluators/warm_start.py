@@ -1,7 +1,7 @@
-"""Earlier measurements from a CSV file, which a campaign begins with.
+"""Earlier measurements from a CSV or Parquet file, which a campaign begins with.
 
-Each row holds every parameter and every objective; rows with equal parameters are replicates, and
-all of them are told. A row that cannot be used is named by its line.
+Each row holds every parameter and every objective, and may hold standard errors; rows with equal
+parameters are replicates, and all of them are told. A row that cannot be used is named by its line.
 """
 
 from __future__ import annotations
@@ -55,6 +55,14 @@ def findings(definition: Definition, places: Places) -> list[Finding]:
         error_at(f"{HERE}.columns.{name}", f"nothing is named '{name}'", did_you_mean(name, known))
         for name in choice.columns
         if name not in known
+    ]
+    objectives = [objective.name for objective in definition.objectives]
+    found += [
+        error_at(
+            f"{HERE}.sem.{name}", f"there is no objective '{name}'", did_you_mean(name, objectives)
+        )
+        for name in choice.sem
+        if name not in objectives
     ]
     path = f"{HERE}.dataset"
     try:
@@ -123,6 +131,8 @@ def _read(definition: Definition, path: Path) -> Earlier:
     objectives = [objective.name for objective in definition.objectives]
     names = [*(item.name for item in inputs(definition)), *objectives]
     headings = {name: choice.columns.get(name, name) for name in names}
+    errors = {_sem(name): heading for name, heading in choice.sem.items() if name in objectives}
+    headings |= errors
     lines = table.records(path, choice.delimiter)
     places = table.locate(next(lines)[1], headings, path, choice.delimiter)
     space = SearchSpace(definition)
@@ -130,7 +140,7 @@ def _read(definition: Definition, path: Path) -> Earlier:
     rows: list[dict[str, Any]] = []
     faults: list[str] = []
     for line, cells in lines:
-        given = {name: cells[places[name]] for name in names}
+        given = {name: cells[places[name]] for name in headings}
         try:
             params, outcomes = _row(definition, given, line)
         except DataError as error:
@@ -149,10 +159,10 @@ def _read(definition: Definition, path: Path) -> Earlier:
 
 def _row(
     definition: Definition, cells: Mapping[str, str], line: int
-) -> tuple[dict[str, Any], dict[str, float]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return params and outcomes of one row; `DataError` with all that is wrong with its cells."""
     params: dict[str, Any] = {}
-    outcomes: dict[str, float] = {}
+    outcomes: dict[str, Any] = {}
     faults: list[str] = []
     for item in inputs(definition):
         try:
@@ -161,9 +171,24 @@ def _row(
             faults.append(error.message)
     for objective in definition.objectives:
         try:
-            outcomes[objective.name] = table.number_of(cells[objective.name], objective.name, line)
+            outcomes[objective.name] = _outcome(cells, objective.name, line)
         except DataError as error:
             faults.append(error.message)
     if faults:
         raise DataError("; ".join(faults))
     return params, outcomes
+
+
+def _outcome(cells: Mapping[str, str], name: str, line: int) -> float | list[float]:
+    """Return a value, or [mean, standard error] where the row has one."""
+    mean, heading = table.number_of(cells[name], name, line), _sem(name)
+    if not cells.get(heading, "").strip():
+        return mean
+    error = table.number_of(cells[heading], heading, line)
+    if error < 0:
+        raise DataError(f"line {line}: the {heading} is negative")
+    return [mean, error]
+
+
+def _sem(name: str) -> str:
+    return f"standard error of {name}"

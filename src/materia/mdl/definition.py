@@ -129,11 +129,13 @@ class WarmStart(Declared):
     """Earlier measurements that a campaign begins with; they cost no budget.
 
     Attributes:
+        sem: Heading of the standard errors of an objective, by its name.
         sha256: Of the file; filled in when a campaign starts.
     """
 
     dataset: Annotated[str, Field(min_length=1, max_length=4096)]
     columns: dict[str, str] = Field(default_factory=dict)
+    sem: dict[str, str] = Field(default_factory=dict)
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     bad_rows: Literal["reject", "skip"] = "reject"
     sha256: Annotated[str, Field(min_length=64, max_length=64)] | None = None

@@ -246,6 +246,11 @@ def _header(file: Path, delimiter: str) -> list[str]:
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         raise DataError(f"'{file.name}' has more than one column '{double}'")
+    if all(_is_number(name) for name in names):
+        raise DataError(
+            f"'{file.name}' has no header: its first line holds only numbers",
+            "put the names of the columns into the first line",
+        )
     others = [mark for mark in ";\t|," if mark != delimiter and mark in names[0]]
     if len(names) == 1 and others:
         raise DataError(
@@ -253,6 +258,14 @@ def _header(file: Path, delimiter: str) -> list[str]:
             f"its cells look separated by {others[0]!r}: set 'delimiter'",
         )
     return names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _not_utf8(file: Path, error: UnicodeDecodeError) -> DataError:

@@ -101,7 +101,7 @@ def evaluated(campaign_id: str, definition: Definition) -> Evaluated:
     candidates, _ = campaigns.candidates(campaign_id)
     began = earlier.rows_of(definition.model_dump(mode="json"))
     rows = [
-        {ID: f"a{i:04d}", **row["params"], **row["outcomes"]}
+        {ID: f"a{i:04d}", **row["params"], **(outcomes.values(row["outcomes"]) or {})}
         for i, row in enumerate(began, start=1)
     ]
     for candidate in candidates:

@@ -72,7 +72,8 @@ class Traffic:
         if job is None or job["state"] == JobState.CANCELLED:
             return "none has travelled yet", None
         if job["state"] == JobState.SUCCEEDED:
-            return f"answered after {max(0.0, job['finished_at'] - job['queued_at']):.1f} s", None
+            took_s = max(0.0, job["finished_at"] - job["queued_at"])
+            return f"answered after {took_s:.1f} s, {_age(self.now - job['finished_at'])} ago", None
         if job["state"] in FINAL:
             reason = (job["error"] or {}).get("message", job["state"])
             return "failed", f"its canary failed: {reason}"
@@ -80,12 +81,17 @@ class Traffic:
         possible_since = max(job["queued_at"], min(w["started_at"] for w in takers))
         waited_s = self.now - possible_since
         if waited_s < PATIENCE_S or job["state"] == JobState.RUNNING:
-            return "on its way", None
+            return f"on its way for {_age(self.now - job['queued_at'])}", None
         if all(self.running.get(w["boot"], 0) >= w["n_processes"] for w in takers):
             return f"waits for {waited_s:.0f} s, for all processes are busy", None
         names = ", ".join(worker["name"] for worker in takers)
         fault = f"a canary has waited for {waited_s:.0f} s although {names} could have taken it"
         return f"waits for {waited_s:.0f} s", fault
+
+
+def _age(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min"
 
 
 def _jobs(n: int) -> str:

@@ -15,7 +15,7 @@ from materia.services import canaries, health, notifications, running, submissio
 from materia.services.campaign_life import ROOT
 from materia.services.canaries import Traffic
 from materia.services.running import Outcome
-from materia.services.work import Work
+from materia.services.work import Work, unit_of_work
 from materia.store import health as health_rows
 from materia.store import jobs as job_rows
 from materia.store import queues as queue_rows
@@ -54,7 +54,11 @@ def check_cluster_health() -> Outcome:
     traffic = _traffic(last)
     parts = {**_services(), "workers": _workers(traffic), "cluster": _cluster(), "disk": _disk()}
     report = _report(parts, traffic.now)
-    return Outcome(report, lambda work: _keep(work, last, report, traffic))
+
+    def keep(work: Work) -> None:
+        _keep(work, last, report, traffic)
+
+    return Outcome(report, keep)
 
 
 def look() -> Row:
@@ -177,12 +181,7 @@ def _disk() -> Part:
 
 def _check(last: Row | None, now: float) -> Part:
     """Tell whether checks are still made, if somebody wants them."""
-    with database().read() as connection:
-        wanted = [
-            row
-            for row in schedule_rows.every(connection)
-            if row["task"] == CHECK and not row["is_paused"]
-        ]
+    wanted = _schedules()
     checked_at = last["checked_at"] if last else None
     times = {
         "checked_at": None if checked_at is None else _written(checked_at),
@@ -195,12 +194,42 @@ def _check(last: Row | None, now: float) -> Part:
     return _part(HEALTHY, **times)
 
 
+def _schedules() -> list[Row]:
+    """Return the schedules by which somebody wants checks to be made."""
+    with database().read() as connection:
+        every = schedule_rows.every(connection)
+    return [row for row in every if row["task"] == CHECK and not row["is_paused"]]
+
+
+def note_silence() -> str | None:
+    """Keep and tell that no worker lives, which no check can find out, if that is news.
+
+    Returns:
+        Id of the job that tells of it; None when nobody is to be told.
+    """
+    with database().read() as connection:
+        last = health_rows.get(connection, NAME)
+    if last is None or last["status"] == UNHEALTHY or not _schedules():
+        return None
+    traffic = _traffic(last)
+    if traffic.workers:
+        return None
+    cluster = last["report"]["parts"]["cluster"]
+    parts = {**_services(), "workers": _workers(traffic), "cluster": cluster, "disk": _disk()}
+    with unit_of_work() as work:
+        return _keep(work, last, _report(parts, traffic.now), traffic)
+
+
 def _written(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).isoformat()
 
 
-def _keep(work: Work, last: Row | None, report: Row, traffic: Traffic) -> None:
-    """Keep a report, unless another check came between: then that one has done all this."""
+def _keep(work: Work, last: Row | None, report: Row, traffic: Traffic) -> str | None:
+    """Keep a report, unless another check came between: then that one has done all this.
+
+    Returns:
+        Id of the job that tells of a change.
+    """
     status, before = report["status"], last["status"] if last else HEALTHY
     version = last["version"] if last else 0
     has_changed = status != before
@@ -213,18 +242,20 @@ def _keep(work: Work, last: Row | None, report: Row, traffic: Traffic) -> None:
     }
     if not health_rows.put(work.database, work.connection, NAME, version, values):
         logger.info("check_came_second")
-        return
+        return None
     values["canaries"] = canaries.renew(work, traffic)
     health_rows.amend(work.connection, NAME, {"canaries": values["canaries"]})
-    if has_changed:
-        logger.warning("health_changed", status=status, before=before, reasons=report["reasons"])
-        _tell(work, report, before, f"health:{version + 1}")
+    if not has_changed:
+        return None
+    logger.warning("health_changed", status=status, before=before, reasons=report["reasons"])
+    return _tell(work, report, before, f"health:{version + 1}")
 
 
-def _tell(work: Work, report: Row, before: str, key: str) -> None:
+def _tell(work: Work, report: Row, before: str, key: str) -> str | None:
     lines = [f"MatCraft is {report['status']}; it was {before}.", report["timestamp"]]
     lines += [f"- {reason}" for reason in report["reasons"]]
     text = "\n".join(lines)[: notifications.LONGEST]
     new = notifications.of_health(text, key)
-    if new is not None:
-        submission.add(work, [new])
+    if new is None:
+        return None
+    return next((str(row["id"]) for row in submission.add(work, [new])), None)

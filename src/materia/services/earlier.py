@@ -16,6 +16,7 @@ from typing import Any
 from materia import settings
 from materia.errors import DataError
 from materia.mdl import Definition
+from materia.mdl.definition import WarmStart
 
 Rows = list[dict[str, Any]]
 
@@ -43,7 +44,7 @@ def keep(definition: Definition) -> None:
     from materia.evaluators.places import Places
     from materia.report.files import write_whole
 
-    copy = _copy(choice.sha256)
+    copy = _copy(choice)
     if not copy.exists():
         content = Places.of(settings.current().allowed_roots).find(choice.dataset).read_bytes()
         if hashlib.sha256(content).hexdigest() != choice.sha256:
@@ -72,11 +73,12 @@ def _rows(definition: str) -> Rows:
 
     read = Definition.model_validate_json(definition)
     assert read.warm_start is not None
-    copy = _copy(str(read.warm_start.sha256))
+    copy = _copy(read.warm_start)
     if copy.exists():
         return warm_start.read_file(read, copy).rows
     return warm_start.read(read, Places.of(settings.current().allowed_roots)).rows
 
 
-def _copy(sha256: str) -> Path:
-    return settings.current().artifact_dir / "datasets" / f"{sha256}.csv"
+def _copy(choice: WarmStart) -> Path:
+    suffix = ".parquet" if choice.dataset.lower().endswith(".parquet") else ".csv"
+    return settings.current().artifact_dir / "datasets" / f"{choice.sha256}{suffix}"

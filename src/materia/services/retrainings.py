@@ -12,7 +12,7 @@ from typing import Any
 
 from materia.errors import ConflictError, DefinitionError, NotFoundError, StateError
 from materia.mdl.suggest import did_you_mean
-from materia.services import arguments, files, submission
+from materia.services import arguments, files, running, submission
 from materia.services.idempotency import Once
 from materia.services.submission import NewJob
 from materia.services.work import Work, unit_of_work
@@ -210,7 +210,13 @@ def _waits_for_data(row: Row) -> str | None:
 
 
 def _job(name: str, job_id: str, requested_by: str) -> NewJob:
-    return NewJob(task=TASK, id=job_id, kwargs={"name": name}, requested_by=requested_by)
+    return NewJob(
+        task=TASK,
+        id=job_id,
+        kwargs={"name": name},
+        requested_by=requested_by,
+        reply=running.wants_answers(),
+    )
 
 
 def notify(work: Work, row: Row, job_id: str, message: str) -> None:

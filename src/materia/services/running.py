@@ -129,6 +129,15 @@ def enter(job: RunningJob | None) -> None:
     _current.set(job)
 
 
+def wants_answers() -> bool:
+    """Tell whether who submitted the current job waits at the Celery result backend.
+
+    Then the jobs that it submits answer there too, for their ids are part of its result.
+    """
+    job = _current.get()
+    return job is not None and bool(job.row["reply"])
+
+
 def progress(done: float, total: float | None = None, message: str = "") -> None:
     """Report progress of the current job; outside of a job nothing happens."""
     job = _current.get()

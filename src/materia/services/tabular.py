@@ -125,6 +125,7 @@ def _job(folder: Path, arrival: inbox.Arrival) -> NewJob:
         },
         idempotency_key=KEY + arrival.sha256,
         requested_by="process_new_data",
+        reply=running.wants_answers(),
     )
 
 

@@ -105,6 +105,13 @@ def _by_name(
         raise DefinitionError(f"kwargs: {error}; {takes}", path="kwargs") from error
 
 
+def texts_of(task: str) -> set[str]:
+    """Return the arguments of a task that are texts; none of an unknown task."""
+    signature = signatures().get(task)
+    parameters = signature.parameters.values() if signature else ()
+    return {one.name for one in parameters if one.annotation in (str, str | None)}
+
+
 @lru_cache(maxsize=256)
 def _types(task: str) -> dict[str, ArgumentType]:
     """Return the type of each argument of a task that declares one."""

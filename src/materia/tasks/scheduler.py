@@ -9,6 +9,7 @@ from celery.beat import Scheduler
 from materia import log, settings
 from materia.errors import TransientError
 from materia.services.dispatch import Dispatcher
+from materia.services.silence import Silence
 
 logger = log.logger(__name__)
 
@@ -18,6 +19,7 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._dispatcher = Dispatcher()
+        self._silence = Silence()
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -26,7 +28,8 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
     def tick(self, *_: Any, **__: Any) -> float:
         """Look once and return the pause in seconds until the next look."""
         try:
-            self._dispatcher.tick()
+            if self._dispatcher.tick():
+                self._silence.look()
         except TransientError as error:
             logger.warning("scheduler_waits", reason=str(error))
         except Exception:

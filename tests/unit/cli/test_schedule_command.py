@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from materia import cli
+from materia.cli import connection
 from materia.cli import schedule as commands
 from materia.client import Client
 from materia.errors import NotFoundError
@@ -89,7 +90,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     def connect(*_: object) -> Client:
         return Client("http://test", transport=httpx.MockTransport(found.answer))
 
-    monkeypatch.setattr(commands, "connect", connect)
+    monkeypatch.setattr(connection, "connect", connect)
     yield found
 
 

@@ -172,6 +172,7 @@ def test_a_part_that_links_out_of_its_folder_is_not_read(tmp_path: Path) -> None
         ("a;y\n1;2\n", {}, ["one column only", "';'", "delimiter"]),
         ("a,a,y\n1,2,3\n", {}, ["more than one column 'a'"]),
         (",a,y\n0,2,3\n", {}, ["column 1 has no name", "index=False"]),
+        ("1,2\n3,4\n", {}, ["no header", "only numbers"]),
         (b"a,y\n1,2\n\xff\xfe,3\n", {}, ["utf-8"]),
         (",".join(f"c{i}" for i in range(20_000)) + "\n", {}, ["more than 10000 columns"]),
     ],

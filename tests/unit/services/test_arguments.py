@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,78 @@ def test_a_worker_says_the_same_of_what_a_plain_client_sent() -> None:
             assert (error.message, error.path) == (refused.value.message, path)
         except (AccessError, DataError) as error:
             assert error.message == refused.value.message
+
+
+# Every argument that is a path, or a list of them.
+PATHS = [
+    (TRAIN, "dataset_path"),
+    (SEARCH, "dataset_path"),
+    (PROCESS, "file_path"),
+    (PROCESS, "output_path"),
+    (AGGREGATE, "data_sources"),
+    (AGGREGATE, "output_path"),
+    (PREDICT, "model_path"),
+    (PREDICT, "data_batches"),
+    (PREDICT, "output_dir"),
+]
+OUTSIDE = [
+    "../outside.csv",
+    "new/../../outside.csv",
+    "/etc/passwd",
+    "/dev/zero",
+    "/proc/self/environ",
+    "link.csv",
+    "linked/outside.csv",
+    "device.csv",
+]
+
+
+def _with_path(task: str, argument: str, name: str) -> dict[str, Any]:
+    is_list = argument in ("data_sources", "data_batches")
+    return VALID[task] | {argument: [name] if is_list else name}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize(("task", "argument"), PATHS)
+def test_a_path_that_leads_outside_is_refused_by_api_and_worker(
+    root: Path, task: str, argument: str, name: str
+) -> None:
+    (root / "link.csv").symlink_to(root.parent / "outside.csv")
+    (root / "linked").symlink_to(root.parent)
+    (root / "device.csv").symlink_to("/dev/zero")
+    given = _with_path(task, argument, name)
+    with pytest.raises(DefinitionError, match="outside the folders") as refused:
+        tasks.require(task, (), given)
+    assert str(refused.value.path).startswith(f"kwargs.{argument}")
+    with pytest.raises(AccessError, match="outside the folders"):
+        tasks.check(task, (), given)
+
+
+@pytest.mark.parametrize(("task", "argument"), PATHS)
+def test_a_path_with_a_nul_is_refused(task: str, argument: str) -> None:
+    with pytest.raises(DefinitionError, match="not the path of a file"):
+        tasks.require(task, (), _with_path(task, argument, "a\0.csv"))
+
+
+@pytest.mark.parametrize(
+    ("task", "argument"),
+    [(TRAIN, "dataset_path"), (PROCESS, "file_path"), (AGGREGATE, "data_sources")],
+)
+def test_a_pipe_inside_is_refused_and_not_waited_for(root: Path, task: str, argument: str) -> None:
+    os.mkfifo(root / "pipe.csv")
+    with pytest.raises(DefinitionError):
+        tasks.require(task, (), _with_path(task, argument, "pipe.csv"))
+
+
+def test_no_argument_that_is_a_path_was_forgotten() -> None:
+    words = ("path", "dir", "file", "sources", "batches")
+    found = {
+        (task, name)
+        for task, signature in tasks.signatures().items()
+        for name in signature.parameters
+        if name.rpartition("_")[2] in words
+    }
+    assert found - set(PATHS) == set()
 
 
 def test_every_kind_of_table_may_be_written() -> None:

@@ -42,13 +42,13 @@ def judged(
 
 def test_an_answered_canary_says_how_long_it_took() -> None:
     found = judged(job=canary("SUCCEEDED", 300.0, finished_at=NOW - 299.5))
-    assert (found["canary"], found["fault"]) == ("answered after 0.5 s", None)
+    assert (found["canary"], found["fault"]) == ("answered after 0.5 s, 5 min ago", None)
     assert found["workers"] == ["general@lab"]
 
 
 def test_before_the_first_canary_nothing_is_wrong() -> None:
     assert judged()["fault"] is None
-    assert judged(job=canary("QUEUED", PATIENCE_S - 1))["canary"] == "on its way"
+    assert judged(job=canary("QUEUED", PATIENCE_S - 1))["canary"] == "on its way for 59 s"
 
 
 def test_a_queue_that_nobody_serves_is_a_fault_only_when_work_waits_there() -> None:

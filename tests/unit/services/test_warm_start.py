@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from materia import Campaign, evaluators
+from materia import Campaign, evaluators, settings
 from materia.engine import campaign as engine
 from materia.errors import ConflictError, DefinitionError, StateError
 from materia.evaluators import warm_start
+from materia.services import earlier
 from materia.services.evaluation_pool import Recipe
 from materia.services.local_run import LocalRun
 from materia.services.validation import require, validate
@@ -154,6 +156,10 @@ def test_bad_rows_are_skipped_and_counted_where_that_is_wanted(tmp_path: Path) -
         ("measured.csv\n", "measured.csv\n  columns: {hardness: H}\n",
          "warm_start.dataset", "has no column 'H'"),
         ("measured.csv\n", "measured.csv\n  bad_rows: ignore\n", "warm_start.bad_rows", "skip"),
+        ("measured.csv\n", "measured.csv\n  sem: {hardnes: e}\n",
+         "warm_start.sem.hardnes", "did you mean 'hardness'?"),
+        ("measured.csv\n", "measured.csv\n  sem: {hardness: e}\n",
+         "warm_start.dataset", "has no column 'e'"),
         ("measured.csv\n", f"measured.csv\n  sha256: {'a' * 64}\n",
          "warm_start.sha256", "has changed"),
         ("warm_start:\n  dataset: measured.csv", "warm_start: measured.csv",
@@ -175,6 +181,81 @@ def test_headings_delimiter_and_order_of_columns_are_free(tmp_path: Path) -> Non
         "measured.csv\n", 'measured.csv\n  columns: {power: "P / W"}\n  delimiter: ";"\n'
     )
     assert said(tmp_path, text) == []
+
+
+def with_errors(folder: Path, cells: list[str]) -> str:
+    """Write the measurements with a column of standard errors; returns the definition."""
+    rows = [f"{row},{cell}" for row, cell in zip(ROWS, cells, strict=True)]
+    write(folder, rows, f"{HEADER},e / GPa")
+    return DEFINITION.replace("measured.csv\n", 'measured.csv\n  sem: {hardness: "e / GPa"}\n')
+
+
+def test_standard_errors_are_told_where_there_are_some(tmp_path: Path) -> None:
+    text = with_errors(tmp_path, ["0.5", "", "0", "0.25", "2", "1e-3"])
+    assert said(tmp_path, text) == []
+    campaign = run(tmp_path, "out", text)
+    told = [row["outcomes"]["hardness"] for row in campaign.dump()["added"]]
+    assert [value[1] if isinstance(value, list) else None for value in told] == [
+        *(0.5, None, 0.0, 0.25, 2.0, 0.001)
+    ]
+    # They count: the surrogate then proposes other candidates than without them.
+    write(tmp_path, ROWS)
+    exact = run(tmp_path, "exact")
+    assert campaign.candidates[0]["params"] != exact.candidates[0]["params"]
+
+
+def test_a_standard_error_that_will_not_do_is_named_by_line(tmp_path: Path) -> None:
+    text = with_errors(tmp_path, ["-1", "x", "nan", "0", "0", "0"])
+    (finding,) = said(tmp_path, text)
+    for part in (
+        "3 of 6 rows",
+        "line 2: the standard error of hardness is negative",
+        "line 3: 'x' is no number for 'standard error of hardness'",
+        "line 4: 'standard error of hardness' is nan",
+    ):
+        assert part in finding[3]
+
+
+def test_parquet_gives_the_same_campaign_as_csv(tmp_path: Path) -> None:
+    text = with_errors(tmp_path, ["0.5", "", "0", "0.25", "2", "1e-3"])
+    from_csv = run(tmp_path, "csv", text)
+    pl.read_csv(tmp_path / "measured.csv").write_parquet(tmp_path / "measured.parquet")
+    from_parquet = run(tmp_path, "parquet", text.replace("measured.csv", "measured.parquet"))
+    assert from_parquet.candidates == from_csv.candidates
+    assert from_parquet.dump()["added"] == from_csv.dump()["added"]
+
+
+def test_a_server_keeps_a_copy_of_its_own_of_parquet_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATERIA_DATA_DIR", str(tmp_path))
+    settings.current.cache_clear()
+    root = settings.current().data_root
+    root.mkdir()
+    text = with_errors(root, ["0.5", "", "0", "0.25", "2", "1e-3"])
+    pl.read_csv(root / "measured.csv").write_parquet(root / "measured.parquet")
+    definition = require(text.replace("measured.csv", "measured.parquet"), data_roots=[root])
+    pinned = earlier.pin(definition, data_roots=[root])
+    earlier.keep(pinned)
+    (root / "measured.parquet").unlink()
+    rows = earlier.rows_of(pinned.model_dump(mode="json"))
+    assert [row["outcomes"]["hardness"] for row in rows][1:4:2] == [
+        pytest.approx(16.2),
+        [pytest.approx(17.4), 0.25],
+    ]
+
+
+def test_faults_of_parquet_are_named(tmp_path: Path) -> None:
+    text = DEFINITION.replace("measured.csv", "measured.parquet")
+    path = tmp_path / "measured.parquet"
+    path.write_bytes(b"PAR1 no")
+    assert "cannot be read as Parquet" in said(tmp_path, text)[0][3]
+    columns = {"gas": ["Kr", None], "layers": [1, None], "power": [60.0, None]}
+    pl.DataFrame({**columns, "hardness": [None, None]}).write_parquet(path)
+    found = said(tmp_path, text)[0][3]
+    assert "1 of 1 rows" in found
+    assert "line 2: 'Kr' is no choice of 'gas'" in found
+    assert "the cell of 'hardness' is empty" in found
 
 
 def test_the_engine_alone_wants_the_rows(tmp_path: Path) -> None:

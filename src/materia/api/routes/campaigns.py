@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from materia.api import resources, schemas
-from materia.api.answers import answer
+from materia.api.answers import accepted, answer
 from materia.api.bodies import Definition, Raw, read
 from materia.api.documentation import says, takes, takes_definition
 from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
@@ -34,8 +34,7 @@ def run(definition: Definition, once: MaybeOnce) -> Response:
     """Create a campaign from its definition (JSON or YAML) and start it."""
     started = campaigns.run(definition, requested_by=CALLER, once=once)
     links = resources.campaign_links(started["campaign_id"], started["task_id"])
-    content = {**started, "links": links}
-    return answer(content, 202, headers={"Location": links["self"]})
+    return accepted(started, links)
 
 
 @router.post(
@@ -92,8 +91,7 @@ def train_model(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -
     started = campaign_models.train(
         campaign_id, new.objective, new.config, requested_by=CALLER, once=once
     )
-    links = resources.job_links(started["task_id"])
-    return answer({**started, "links": links}, 202, headers={"Location": links["self"]})
+    return accepted(started, resources.job_links(started["task_id"]))
 
 
 @router.get("/{campaign_id}/candidates", responses=says(schemas.Page[schemas.Candidate], 404))

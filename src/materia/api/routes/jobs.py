@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from materia.api import resources, schemas
-from materia.api.answers import answer
+from materia.api.answers import accepted, answer
 from materia.api.bodies import Raw, read
 from materia.api.documentation import says, takes
 from materia.api.paging import Cursor, Limit, by_number, newest_first, page
@@ -37,8 +37,7 @@ def submit_job(request: Request, body: Raw, once: MaybeOnce) -> Response:
 
 
 def _submitted(job_id: str) -> Response:
-    links = resources.job_links(job_id)
-    return answer({"task_id": job_id, "links": links}, 202, headers={"Location": links["self"]})
+    return accepted({"task_id": job_id}, resources.job_links(job_id))
 
 
 @router.get("", responses=says(schemas.Page[schemas.Job]))

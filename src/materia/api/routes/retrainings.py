@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from materia.api import resources, schemas
-from materia.api.answers import answer
+from materia.api.answers import accepted, answer
 from materia.api.bodies import Raw, read
 from materia.api.documentation import says, takes
-from materia.api.paging import Cursor, Limit, by_name, newest_first, page
+from materia.api.paging import Cursor, Limit, newest_first, page, page_by_name
 from materia.api.requests import CALLER, Id, MaybeOnce
 from materia.services import retrainings
 from materia.services.retrainings import NewRetraining
@@ -40,15 +40,8 @@ def _values(model: schemas.RetrainingChange) -> dict[str, Any]:
 @router.get("", responses=says(schemas.Page[schemas.Retraining]))
 def list_retrainings(limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List the models that are retrained, by name."""
-    # Databases differ in how they sort text, and a cursor must mean the same in each.
-    rows = sorted(retrainings.every(), key=lambda row: str(row["name"]))
-    after = by_name(cursor)
-    return page(
-        [row for row in rows if row["name"] > after][: limit + 1],
-        limit,
-        len(rows),
-        resource=resources.retraining,
-        place=lambda row: (row["name"],),
+    return page_by_name(
+        retrainings.every(), limit, cursor, name="name", resource=resources.retraining
     )
 
 
@@ -83,8 +76,7 @@ def delete(retraining_id: Id) -> Response:
 def run(retraining_id: Id, once: MaybeOnce) -> Response:
     """Submit the job that trains it again, now."""
     job_id = retrainings.run_now(retraining_id, once=once)["id"]
-    links = resources.job_links(job_id)
-    return answer({"task_id": job_id, "links": links}, 202, headers={"Location": links["self"]})
+    return accepted({"task_id": job_id}, resources.job_links(job_id))
 
 
 @router.get("/{retraining_id}/runs", responses=says(schemas.Page[schemas.RetrainingRun], 404))

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from materia.api import resources, schemas
-from materia.api.answers import answer
+from materia.api.answers import accepted, answer
 from materia.api.bodies import Raw, read
 from materia.api.documentation import says, takes
-from materia.api.paging import Cursor, Limit, by_name, newest_first, page
+from materia.api.paging import Cursor, Limit, newest_first, page, page_by_name
 from materia.api.requests import CALLER, Id, MaybeOnce
 from materia.services import schedules
 from materia.services.schedules import NewSchedule
@@ -34,16 +34,7 @@ def create(request: Request, body: Raw, once: MaybeOnce) -> Response:
 @router.get("", responses=says(schemas.Page[schemas.Schedule]))
 def list_schedules(limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List schedules by id."""
-    # Databases differ in how they sort text, and a cursor must mean the same in each.
-    rows = sorted(schedules.every(), key=lambda row: str(row["id"]))
-    after = by_name(cursor)
-    return page(
-        [row for row in rows if row["id"] > after][: limit + 1],
-        limit,
-        len(rows),
-        resource=resources.schedule,
-        place=lambda row: (row["id"],),
-    )
+    return page_by_name(schedules.every(), limit, cursor, name="id", resource=resources.schedule)
 
 
 @router.get("/{schedule_id}", responses=says(schemas.Schedule, 404))
@@ -89,8 +80,7 @@ def resume(schedule_id: Id) -> Response:
 def run(schedule_id: Id, once: MaybeOnce) -> Response:
     """Submit the job of a schedule now, besides its due times."""
     job_id = schedules.run_now(schedule_id, once=once)["id"]
-    links = resources.job_links(job_id)
-    return answer({"task_id": job_id, "links": links}, 202, headers={"Location": links["self"]})
+    return accepted({"task_id": job_id}, resources.job_links(job_id))
 
 
 @router.get("/{schedule_id}/runs", responses=says(schemas.Page[schemas.ScheduleRun], 404))

@@ -3,9 +3,16 @@
 import { forgetKey, get, keepKey, takeKeyFromAddress } from "./api.js";
 import { campaignPage } from "./campaign.js";
 import { campaignsPage, newCampaignPage } from "./campaigns.js";
+import { datasetPage } from "./dataset.js";
+import { datasetsPage } from "./datasets.js";
 import { h, trouble } from "./dom.js";
+import { healthPage } from "./health.js";
 import { jobPage } from "./job.js";
 import { jobsPage } from "./jobs.js";
+import { modelPage } from "./model.js";
+import { modelsPage } from "./models.js";
+import { retrainingPage } from "./retraining.js";
+import { schedulePage, schedulesPage } from "./schedules.js";
 
 const PAGES = [
   [/^#\/campaigns$/, campaignsPage, "Campaigns"],
@@ -13,7 +20,17 @@ const PAGES = [
   [/^#\/campaigns\/([^/]+)$/, campaignPage, "Campaign"],
   [/^#\/jobs$/, jobsPage, "Jobs"],
   [/^#\/jobs\/([^/]+)$/, jobPage, "Job"],
+  [/^#\/models$/, modelsPage, "Models"],
+  [/^#\/models\/([^/]+)$/, modelPage, "Model"],
+  [/^#\/retrainings\/([^/]+)$/, retrainingPage, "Model that is trained again"],
+  [/^#\/datasets$/, datasetsPage, "Datasets"],
+  [/^#\/datasets\/([^/]+)$/, datasetPage, "Dataset"],
+  [/^#\/schedules$/, schedulesPage, "Schedules"],
+  [/^#\/schedules\/([^/]+)$/, schedulePage, "Schedule"],
+  [/^#\/health$/, healthPage, "Health"],
 ];
+// Pages that belong to an entry of the navigation by another name.
+const ALSO = { "#/campaigns": "#/new", "#/models": "#/retrainings/" };
 const root = document.getElementById("main");
 let leave = new AbortController();
 
@@ -25,7 +42,7 @@ async function show() {
   const { signal } = leave;
   for (const link of document.querySelectorAll(".top nav a")) {
     const href = link.getAttribute("href");
-    const isHere = hash.startsWith(href) || (href === "#/campaigns" && hash === "#/new");
+    const isHere = [href, ALSO[href] ?? href].some((start) => hash.startsWith(start));
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -41,6 +41,14 @@ export function plusMinus(mean, std) {
   return `${signed(mean.toFixed(decimals))} ± ${std.toFixed(decimals)}`;
 }
 
+/** An amount of data: 812 B, 14.2 kB, 3.4 GB. */
+export function bytes(amount) {
+  if (!Number.isFinite(amount)) return NOTHING;
+  const power = Math.min(4, amount < 1000 ? 0 : Math.floor(Math.log10(amount) / 3));
+  const value = amount / 1000 ** power;
+  return `${power && value < 99.95 ? value.toFixed(1) : Math.round(value)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
 /** A span of time: 12 ms, 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return NOTHING;
@@ -64,6 +72,9 @@ export function ago(text) {
 export function between(start, end) {
   return start ? ((end ? Date.parse(end) : Date.now()) - Date.parse(start)) / 1000 : NaN;
 }
+
+/** The day of a time where the reader is: 2027-01-31. */
+export const day = (text) => new Date(text).toLocaleDateString("sv");
 
 export const clock = (text) => new Date(text).toLocaleTimeString([], { hour12: false });
 
