@@ -59,6 +59,7 @@ class Course:
                     started = time.perf_counter()
                     found = work()
                     series[name].append({"seconds": time.perf_counter() - started, **found})
+                    progress.console.print(f"{name}: {series[name][-1]['seconds']:.1f} s")
                     progress.advance(bar)
         return series
 

@@ -72,11 +72,9 @@ def main() -> None:
             "scikit-learn": lambda: peer(plan, trees),
             "whole": lambda: ours(trees, 1, "intelex"),
             "partitions": lambda: ours(trees, 4, "intelex"),
-            "whole, scikit-learn's": lambda: ours(trees, 1, "sklearn"),
         }
         if through_ray is not None:
-            for name in ("whole", "partitions"):
-                course.competitors[f"{name}, Ray"] = through_ray(course.competitors[name])
+            course.competitors["whole, Ray"] = through_ray(course.competitors["whole"])
             through_ray(lambda: ours(2, 4, "intelex"))()
         series = course.run(rounds)
     sizes = {"n_rows": n, "n_trees": trees, "max_depth": DEPTH, "n_held_out": len(plan.held_out)}

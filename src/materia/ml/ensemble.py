@@ -30,6 +30,15 @@ class Answer:
         """Return the answer of a classifier; of equally probable classes the first is taken."""
         return cls(np.argmax(probabilities, axis=1).astype(float), None, probabilities)
 
+    def parts(self, n: int) -> list[Answer]:
+        """Return the answers for n tables of equal length, whose rows followed each other."""
+        names = ("values", "std", "probabilities")
+        split = [
+            [None] * n if (array := getattr(self, name)) is None else np.split(array, n)
+            for name in names
+        ]
+        return [Answer(*arrays) for arrays in zip(*split, strict=True)]
+
 
 def combine(answers: Sequence[Answer]) -> Answer:
     """Return mean values, or mean probabilities.

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from materia.engine.threads import single_threaded
 from materia.errors import DataError, DefinitionError, MateriaError
 from materia.mdl.suggest import did_you_mean
-from materia.ml import boosting, forests
+from materia.ml import boosting, forests, walk
 from materia.ml.boosting import BoostedTrees
 from materia.ml.config import unknown_key
 from materia.ml.ensemble import Answer
@@ -265,6 +265,9 @@ def answer(model: Any, name: str, X: FloatArray, schema: Schema) -> Answer:
     """Return what a fitted estimator says of rows X, (n, d)."""
     if isinstance(model, GaussianModel | BoostedTrees):
         return model.answer(X)
+    if name in FORESTS:
+        n = len(model.estimators_)
+        return forest_prefixes(model, [n], X, schema)[n]
     kind = TABLE[name]
     prepare: Callable[[FloatArray], FloatArray] = (
         (lambda part: indicators(part, schema)) if kind and kind.is_linear else np.asarray
@@ -288,21 +291,17 @@ def forest_prefixes(
 
     Bit for bit what a forest says that was grown with that number from the same seed.
     """
-    wanted, found = set(sizes), {}
-    total: FloatArray | float = 0.0
-    X = np.asarray(X, np.float32)
-    for n, tree in enumerate(model.estimators_, start=1):
-        is_values = schema.task == "regression"
-        total = total + (tree.predict(X) if is_values else tree.predict_proba(X))
-        if n not in wanted:
-            continue
-        if is_values:
-            found[n] = Answer(np.asarray(total / n))
-        else:
-            probabilities = np.zeros((len(X), len(schema.classes)))
-            probabilities[:, model.classes_.astype(np.intp)] = total / n
-            found[n] = Answer.of_classes(probabilities)
-    return found
+    found = walk.means(model, sizes, X)
+    if schema.task == "regression":
+        return {n: Answer(means[:, 0]) for n, means in found.items()}
+    answers = {}
+    # A partition need not have seen every class.
+    codes = model.classes_.astype(np.intp)
+    for n, means in found.items():
+        probabilities = np.zeros((len(X), len(schema.classes)))
+        probabilities[:, codes] = means
+        answers[n] = Answer.of_classes(probabilities)
+    return answers
 
 
 def indicators(X: FloatArray, schema: Schema) -> FloatArray:

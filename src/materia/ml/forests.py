@@ -11,6 +11,7 @@ scikit-learn or does otherwise (missing values, `max_leaf_nodes`, other criteria
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
@@ -38,6 +39,9 @@ _KNOWN = {
     "min_samples_split",
     "min_weight_fraction_leaf",
 }
+_DRAWS_PER_ROW = 1 / (1 - math.exp(-1))
+"""Of n draws with repetition, for each row that is drawn at all."""
+
 _CRITERIA: Mapping[Task, str] = {"regression": "squared_error", "classification": "gini"}
 
 
@@ -114,7 +118,8 @@ def grow(
     import sklearnex.ensemble
 
     kind = getattr(sklearnex.ensemble, type(plain).__name__)
-    grown = kind(**params, random_state=seed, n_jobs=threads).fit(X.astype(np.float32), y)
+    settings = {**params, **_draws(params, len(X)), "random_state": seed, "n_jobs": threads}
+    grown = kind(**settings).fit(X.astype(np.float32), y)
     if not hasattr(grown, "_onedal_estimator"):
         raise DataError(
             "scikit-learn-intelex does not grow this forest",
@@ -127,6 +132,19 @@ def grow(
             setattr(plain, name, getattr(grown, name))
     plain.estimators_ = [_tree(found) for found in grown.estimators_]
     return plain
+
+
+def _draws(params: Mapping[str, Any], n_rows: int) -> dict[str, int]:
+    """Return the least numbers of rows in draws, which intelex counts, instead of different rows.
+
+    Without it a node of ten draws would be split where scikit-learn splits none of ten rows.
+    """
+    names = ("min_samples_split", "min_samples_leaf")
+    counts = {name: params[name] for name in names if name in params}
+    for name, n in counts.items():
+        least = n if isinstance(n, int) else math.ceil(n * n_rows)
+        counts[name] = max(least, round((least - 0.5) * _DRAWS_PER_ROW))
+    return counts
 
 
 def _tree(found: Any) -> Any:

@@ -9,6 +9,7 @@ from 0 without the header, or the value of the column that `id_column` names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -29,15 +30,21 @@ from materia.ml.reading import header_of, read_frame, read_table
 OutputFormat: TypeAlias = Literal["csv", "parquet"]
 
 N_SHOWN = 100
+LARGE_CHUNK = 4 * CHUNK
 
 
 @dataclass(frozen=True)
 class PredictionPlan:
-    """What every batch shares."""
+    """What every batch shares.
+
+    Attributes:
+        threads: How many may predict one file; changes nothing in the result.
+    """
 
     model: Model
     id_column: str | None = None
     delimiter: str = ","
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,10 @@ def predict_batch(item: BatchItem, plan: PredictionPlan) -> BatchOutcome:
     except DataError as error:
         raise DataError(f"'{item.source.name}': {error.message}", error.hint) from None
     # In slices, because an ensemble answers with an array per member.
-    answers = [plan.model.answer(X[i : i + CHUNK]) for i in range(0, len(X), CHUNK)]
+    step = CHUNK if schema.classes else LARGE_CHUNK
+    with ThreadPoolExecutor(plan.threads) as pool:
+        slices = [X[i : i + step] for i in range(0, len(X), step)]
+        answers = list(pool.map(plan.model.answer, slices))
     output = _output(answers, plan, frame)
     with replacing(item.output) as temporary:
         if item.output.suffix == ".parquet":

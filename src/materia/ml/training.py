@@ -33,6 +33,7 @@ FloatArray = NDArray[np.float64]
 IMPORTANCE_REPEATS = 3
 MAX_IMPORTANCE_ROWS = 1000
 MANY_FEATURES = 100
+IMPORTANCE_ROWS_AT_A_TIME = 65_536
 
 
 @dataclass(frozen=True)
@@ -263,14 +264,26 @@ def _importances(model: Any, plan: TrainingPlan, X: FloatArray, y: FloatArray) -
     n_repeats = IMPORTANCE_REPEATS if X.shape[1] <= MANY_FEATURES else 1
     shuffles = [rng.permutation(len(y)) for _ in range(n_repeats)]
 
-    def score(features: FloatArray) -> float:
-        answer = estimators.answer(model, training.estimator, features, schema)
-        return metrics.score(y, answer, schema.task, training.metric)
+    def scores(tables: list[FloatArray]) -> list[float]:
+        answer = estimators.answer(model, training.estimator, np.concatenate(tables), schema)
+        return [
+            metrics.score(y, part, schema.task, training.metric)
+            for part in answer.parts(len(tables))
+        ]
 
-    found, whole = np.zeros(X.shape[1]), score(X)
-    for j in range(X.shape[1]):
-        shuffled = X.copy()
-        for order in shuffles:
-            shuffled[:, j] = X[order, j]
-            found[j] += (whole - score(shuffled)) / n_repeats
+    [whole] = scores([X])
+    found = np.zeros(X.shape[1])
+    # Several features at a time: a walk of many rows down a forest is quicker than many walks.
+    step = max(1, IMPORTANCE_ROWS_AT_A_TIME // (n_repeats * len(y)))
+    for first in range(0, X.shape[1], step):
+        features = range(first, min(first + step, X.shape[1]))
+        tables = [_shuffled(X, j, order) for j in features for order in shuffles]
+        losses = whole - np.array(scores(tables))
+        found[list(features)] = losses.reshape(len(features), n_repeats).mean(axis=1)
     return found
+
+
+def _shuffled(X: FloatArray, column: int, order: IntArray) -> FloatArray:
+    table = X.copy()
+    table[:, column] = X[order, column]
+    return table

@@ -278,6 +278,16 @@ def _threads(items: Sequence[Any]) -> int:
     return max(1, settings.current().processes_per_job // max(1, len(items)))
 
 
+def _threads_of_the_last(items: Sequence[Any]) -> int:
+    """Return how many threads the items need so that the last ones, too few, use all processors.
+
+    More threads than processors do no harm before: they compute without waiting for each other.
+    """
+    n_processes = settings.current().processes_per_job
+    n_last = len(items) % n_processes
+    return n_processes // n_last if n_last else 1
+
+
 def batch_predictions(
     data_batches: Sequence[str],
     model_path: str | None = None,
@@ -297,7 +307,7 @@ def batch_predictions(
     folder = files.writable(f"{output_dir}/{job_id[:36]}/x").parent
     items = prediction.batch_items(sources, folder, output_format)  # type: ignore[arg-type]
     model = model_file.read_model(path, row["sha256"] if row else None)
-    plan = prediction.PredictionPlan(model, id_column)
+    plan = prediction.PredictionPlan(model, id_column, threads=_threads_of_the_last(items))
     partial = Partial.of(job_id, [output_format, id_column], path, *sources)
     outcomes, failures, n_resumed = _map(
         prediction.predict_batch,

@@ -47,6 +47,21 @@ def grown(schema: Schema, X: Any, y: Any, backend: str = "intelex", **params: An
     )
 
 
+def test_least_numbers_of_rows_mean_the_same_to_both(rows: Any) -> None:
+    X, y = rows
+    for name, least in (
+        ("min_samples_split", 10),
+        ("min_samples_leaf", 5),
+        ("min_samples_split", 0.01),
+    ):
+        leaves = [
+            np.mean([tree.get_n_leaves() for tree in found.estimators_])
+            for backend in ("sklearn", "intelex")
+            for found in [grown(VALUES, X, y, backend, **{name: least})]
+        ]
+        assert leaves[1] == pytest.approx(leaves[0], rel=0.15), name
+
+
 @pytest.mark.parametrize("schema", [VALUES, CLASSES], ids=["values", "classes"])
 def test_faster_forests_score_as_well_on_rows_never_seen(rows: Any, schema: Schema) -> None:
     X, y = rows

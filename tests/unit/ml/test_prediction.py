@@ -130,8 +130,8 @@ def test_long_batches_are_predicted_in_slices_that_do_not_show(
 ) -> None:
     path = ml_tables.write(tmp_path, "diabetes")
     _, whole = predict(model, path)
-    monkeypatch.setattr(prediction, "CHUNK", 97)
-    _, sliced = predict(model, path)
+    monkeypatch.setattr(prediction, "LARGE_CHUNK", 97)
+    _, sliced = predict(model, path, threads=2)
     assert whole.equals(sliced)
 
 
