@@ -50,14 +50,15 @@ class Campaign:
 
     Raises:
         InfeasibleError: A composition cannot reach its total.
-        StateError: Too many objectives, or the definition names a table of candidates and no pool
-            was given.
+        StateError: Too many objectives, a surrogate that is not installed, or the definition names
+            a table of candidates and no pool was given.
     """
 
     def __init__(
         self, definition: Definition, pool: Iterable[Mapping[str, Any]] | None = None
     ) -> None:
         _check_supported(definition, has_pool=pool is not None)
+        fitting.kind_declared(definition.optimizer)
         self.definition = definition
         self.space = SearchSpace(definition)
         self.constraints = Constraints(definition, self.space)
@@ -347,7 +348,7 @@ class Campaign:
         return self._gathered
 
     def _fitting(self) -> Fitting | None:
-        return Fitting.of(self._observed, self.space, self.objectives)
+        return Fitting.of(self._observed, self.space, self.objectives, self.definition.optimizer)
 
     def _fit(self) -> Fitted | None:
         inputs = self._fitting()
