@@ -5,6 +5,7 @@ import pytest
 from spaces import categorical, continuous, define
 
 from materia.engine.campaign import Campaign
+from materia.engine.explanations import N_NEAREST
 from materia.engine.surrogates import choice, gp, mlp_ensemble, random_forest
 from materia.engine.surrogates.kinds import BUILT_IN, kind_of
 from materia.engine.surrogates.model import Sample
@@ -149,4 +150,5 @@ def test_the_documented_rule_and_caps_are_those_of_the_code():
     assert f"from {choice.MIN_OBSERVATIONS} observations on" in text
     assert choice.POOR_R2 == 0.5 and "explain less than half of the variance" in text
     assert f"higher by {choice.MIN_GAIN:g} per observation" in text
+    assert f"lists the {N_NEAREST} measured points" in text
     assert choice.MIN_ERRORS == 2.0 and "by two standard errors" in text
