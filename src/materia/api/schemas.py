@@ -169,7 +169,7 @@ class Fit(Shape):
     """How well the surrogate of an iteration fits."""
 
     iteration: int
-    quality: dict[str, dict[str, float | None]]
+    quality: dict[str, dict[str, float | str | None]]
 
 
 class Surrogate(Shape):

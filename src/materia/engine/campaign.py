@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from materia.engine import convergence, fitting
+from materia.engine import convergence, explanations, fitting
 from materia.engine.candidates import (
     FAILED,
     INITIAL_DESIGN,
@@ -33,6 +33,7 @@ from materia.engine.proposal import Knowledge, Proposal, Proposer
 from materia.engine.reachable import Key, Params, Reachable, key_of
 from materia.engine.space import SearchSpace
 from materia.engine.standing import Standing, reference_point
+from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.threads import single_threaded
 from materia.errors import DataError, NotFoundError, StateError
 from materia.mdl.definition import Definition
@@ -50,14 +51,15 @@ class Campaign:
 
     Raises:
         InfeasibleError: A composition cannot reach its total.
-        StateError: Too many objectives, or the definition names a table of candidates and no pool
-            was given.
+        StateError: Too many objectives, a surrogate that is not installed, or the definition names
+            a table of candidates and no pool was given.
     """
 
     def __init__(
         self, definition: Definition, pool: Iterable[Mapping[str, Any]] | None = None
     ) -> None:
         _check_supported(definition, has_pool=pool is not None)
+        fitting.kind_declared(definition.optimizer)
         self.definition = definition
         self.space = SearchSpace(definition)
         self.constraints = Constraints(definition, self.space)
@@ -230,8 +232,24 @@ class Campaign:
             "source": "ei" if self.objectives.m == 1 else "ehvi",
             "acquisition": math.exp(min(value, 700.0)),
             "log_acquisition": value if math.isfinite(value) else None,
+            **self._reasons(proposal),
         }
         return _candidate(number, iteration, proposal.params, predicted, why)
+
+    def _reasons(self, proposal: Proposal) -> dict[str, Any]:
+        observed = self._observed
+        x = self.space.encode([proposal.params])[0]
+        return {
+            "exploration": explanations.exploration(
+                proposal.mean,
+                proposal.std,
+                self.objectives.minimised(observed.outcomes[observed.counts]),
+                reference_point(observed, self.objectives),
+                self.objectives,
+            ),
+            "nearest": explanations.nearest(x, observed, self.space),
+            "active_constraints": self.constraints.active(x),
+        }
 
     @cached_property
     def _proposer(self) -> Proposer:
@@ -347,7 +365,7 @@ class Campaign:
         return self._gathered
 
     def _fitting(self) -> Fitting | None:
-        return Fitting.of(self._observed, self.space, self.objectives)
+        return Fitting.of(self._observed, self.space, self.objectives, self.definition.optimizer)
 
     def _fit(self) -> Fitted | None:
         inputs = self._fitting()
@@ -393,6 +411,100 @@ class Campaign:
         """
         fitted = self._fit()
         return {} if fitted is None else fitting.parity(fitted.surrogate, self.objectives)
+
+    @single_threaded
+    def importance(self) -> dict[str, dict[str, float]]:
+        """Return how much each parameter matters, {objective: {parameter: total effect}}.
+
+        The effect is the share of the outcome's variance over the space, as the surrogate sees it,
+        that the parameter has a part in. Empty while an objective has no observation.
+        """
+        fitted = self._fit()
+        if fitted is None:
+            return {}
+        groups = [parameter.name for parameter in self.definition.parameters]
+        return explanations.importance(
+            fitted.surrogate, self._reachable.cloud, self.space, groups, self.objectives
+        )
+
+    @single_threaded
+    def slice(
+        self, parameter: str, at: Mapping[str, Any] | None = None, n: int = 50
+    ) -> dict[str, Any]:
+        """Return predictions along one parameter through a point.
+
+        Args:
+            parameter: A key of `params`.
+            at: The point, in the user's units; by default the best one.
+            n: Number of values; a discrete parameter may have fewer.
+
+        Returns:
+            {"parameter", "at", "values", "is_allowed", "predicted": {objective: {"mean", "std"}}},
+            all lists over the values; not allowed is what breaks a constraint.
+
+        Raises:
+            DataError: An unknown parameter, params that do not fit, or too many points.
+            StateError: There is no surrogate yet, or no best point.
+        """
+        surrogate, point = self._seen_from(at, n)
+        X = np.vstack(explanations.along(self.space, self.space.encode([point]), parameter, n))
+        return {
+            "parameter": parameter,
+            "at": point,
+            "values": [row[parameter] for row in self.space.decode(X)],
+            "is_allowed": self.constraints.is_feasible(X).tolist(),
+            "predicted": explanations.predicted(surrogate, X, self.objectives),
+        }
+
+    @single_threaded
+    def contour(
+        self, first: str, second: str, at: Mapping[str, Any] | None = None, n: int = 25
+    ) -> dict[str, Any]:
+        """Return predictions over two parameters through a point; see `slice`.
+
+        Returns:
+            {"parameters", "at", "values": two lists, "is_allowed", "predicted"}; the last two as
+            nested lists with one row per value of the second parameter.
+
+        Raises:
+            DataError: As of `slice`, or twice the same parameter or composition.
+            StateError: As of `slice`.
+        """
+        surrogate, point = self._seen_from(at, n * n)
+        explanations.check_pair(self.space, first, second)
+        row = np.vstack(explanations.along(self.space, self.space.encode([point]), first, n))
+        rows = explanations.along(self.space, row, second, n)
+        shape = (len(rows), len(row))
+        X = np.vstack(rows)
+        found = explanations.predicted(surrogate, X, self.objectives)
+        return {
+            "parameters": [first, second],
+            "at": point,
+            "values": [
+                [params[first] for params in self.space.decode(row)],
+                [self.space.decode(line[:1])[0][second] for line in rows],
+            ],
+            "is_allowed": self.constraints.is_feasible(X).reshape(shape).tolist(),
+            "predicted": {
+                name: {key: np.reshape(list_, shape).tolist() for key, list_ in pair.items()}
+                for name, pair in found.items()
+            },
+        }
+
+    def _seen_from(
+        self, at: Mapping[str, Any] | None, n: int
+    ) -> tuple[IndependentProcesses, Params]:
+        if not 1 <= n <= explanations.MAX_POINTS:
+            raise DataError(f"{n} points are not possible", f"1 to {explanations.MAX_POINTS} are")
+        fitted = self._fit()
+        if fitted is None:
+            raise StateError("there is no surrogate yet", "tell outcomes of every objective first")
+        if at is not None:
+            return fitted.surrogate, self._plain(at)
+        best = self.best()
+        if best is None:
+            raise StateError("no observation counts as best yet", "say through which point: at=…")
+        return fitted.surrogate, best["params"]
 
     def _standing(self) -> Standing:
         return Standing(

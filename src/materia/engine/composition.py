@@ -129,6 +129,18 @@ class Composition:
     def snap(self, X: FloatArray) -> FloatArray:
         return self._to_unit(self._allowed(self._to_values(X)))
 
+    def with_part(self, X: FloatArray, part: int, place: float) -> FloatArray:
+        """Return X (n, width) with one part at a place of its range, 0 to 1, the others scaled."""
+        values = self._to_values(X)
+        wanted = self._base[part] + place * self._range[part]
+        others = self.total - values[:, part]
+        room = self.total - wanted
+        equal = np.full_like(values, room / max(self.width - 1, 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = np.where(others[:, None] > 0, values * (room / others)[:, None], equal)
+        scaled[:, part] = wanted
+        return self._to_unit(scaled)
+
     def relax(self, X: FloatArray) -> FloatArray:
         values = self._to_values(X)
         return self._to_unit(_project(values, self._support(values), self))

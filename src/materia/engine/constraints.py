@@ -19,6 +19,8 @@ _MAX_PROJECTIONS, _FEW_PROJECTIONS = 100, 12
 _MAX_SWEEPS = 4
 # Projections stop this far inside an inequality, so that they end after finitely many steps.
 _INSIDE = 1e-10
+# A constraint closer than this, in the unit cube, is one that a point leans on.
+_ACTIVE = 1e-3
 
 
 class Constraints:
@@ -65,6 +67,16 @@ class Constraints:
     def broken(self, params: Mapping[str, Any]) -> list[str]:
         """Return the expressions that `params` break, checked on the very values of the user."""
         return [relation.text for relation in self._relations if not relation.holds(params)]
+
+    def active(self, x: FloatArray) -> list[str]:
+        """Return the expressions that end the space at x (d,): a small step would break them."""
+        found = []
+        for relation in self._relations:
+            residual, gradient = relation.linearise(x[None])
+            steepness = float(np.sqrt(np.sum(gradient[0] ** 2)))
+            if relation.is_equation or abs(float(residual[0])) <= _ACTIVE * steepness:
+                found.append(relation.text)
+        return found
 
     def repair(self, X: FloatArray, *, is_thorough: bool = True) -> FloatArray:
         """Return allowed points near `X` (n, d), feasible wherever projections lead there.

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.diagnostics import quality, rmse
+from materia.engine.diagnostics import log_density, quality, rmse
 from materia.engine.objectives import Objectives
 from materia.engine.observations import Observations
 from materia.engine.space import SearchSpace
 from materia.engine.standing import reference_point
-from materia.engine.surrogates import independent
-from materia.engine.surrogates.gp import Hyperparameters
+from materia.engine.surrogates.choice import AUTO, DEFAULT, Chosen, choose
+from materia.engine.surrogates.independent import IndependentProcesses, samples
+from materia.engine.surrogates.kinds import kind_of
+from materia.engine.surrogates.model import Kind, Model, Sample
+from materia.mdl.definition import Optimizer
 
 FloatArray = NDArray[np.float64]
 
-FORMAT = 1
-KIND = "gp"
-# The cost of a Gaussian process grows with the cube of its observations; of more than this many
-# the best ones and an even selection of the others take part.
-MAX_OBSERVATIONS = 1000
+FORMAT = 2
+
+
+def kind_declared(optimizer: Optimizer) -> Kind:
+    """Return the kind of surrogate to begin with.
+
+    Raises:
+        StateError: It is not installed.
+    """
+    return kind_of(DEFAULT if optimizer.surrogate == AUTO else optimizer.surrogate)
 
 
 @dataclass(frozen=True)
@@ -32,30 +40,32 @@ class SurrogateFit:
     """A fitted surrogate as plain data.
 
     Attributes:
-        quality: Leave-one-out figures per objective: r2 and coverage_95 on the scale that the
-            surrogate models (bad outcomes compressed where it does so), rmse in the user's unit, n.
-        arrays: Hyper-parameters and observations, enough to rebuild the posterior.
+        quality: Leave-one-out figures per objective: r2, coverage_95 and rank_correlation on the
+            scale that the surrogate models (bad outcomes compressed where it does so), rmse in the
+            user's unit, log_density per observation, n, and the kind of `surrogate`. Where several
+            kinds were tried, `log_density_<kind>` says how good each was.
+        arrays: Observations and what was learnt of each objective, enough to rebuild the posterior.
         meta: JSON-able description, with a digest of the observations it belongs to.
     """
 
-    quality: dict[str, dict[str, float]]
+    quality: dict[str, dict[str, float | str]]
     arrays: dict[str, FloatArray]
     meta: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Hyper-parameters with the observations they belong to.
+    """Fitted models with the observations they belong to.
 
     Attributes:
         digest: Of everything that the fit depends on.
-        hyperparameters: One per objective.
+        chosen: One model per objective, and why it is of its kind.
         surrogate: The posterior of the turned outcomes.
     """
 
     digest: str
-    hyperparameters: list[Hyperparameters]
-    surrogate: independent.IndependentProcesses
+    chosen: tuple[Chosen, ...]
+    surrogate: IndependentProcesses
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class Fitting:
         errors: Standard errors, (n, m), NaN where not stated.
         pivot_floors: Turned outcomes above which nothing counts any more, (m,).
         categorical: Columns of X without an order.
+        kind: Name of the surrogate in the definition.
+        seed: Of the campaign, for kinds that draw numbers.
     """
 
     X: FloatArray
@@ -75,15 +87,22 @@ class Fitting:
     errors: FloatArray
     pivot_floors: FloatArray
     categorical: tuple[int, ...]
+    kind: str = AUTO
+    seed: int = 0
 
     @classmethod
     def of(
-        cls, observed: Observations, space: SearchSpace, objectives: Objectives
+        cls,
+        observed: Observations,
+        space: SearchSpace,
+        objectives: Objectives,
+        optimizer: Optimizer,
     ) -> Fitting | None:
         """Return what to fit, or None while some objective has no observation at all."""
         if len(observed) == 0 or np.isnan(observed.outcomes).all(axis=0).any():
             return None
-        rows = _selected(objectives.minimised(observed.outcomes))
+        cap = kind_declared(optimizer).max_observations
+        rows = _selected(objectives.minimised(observed.outcomes), cap)
         is_single = objectives.m == 1
         floors = np.array([-np.inf]) if is_single else reference_point(observed, objectives)
         return cls(
@@ -92,6 +111,8 @@ class Fitting:
             observed.errors[rows],
             np.where(objectives.folded, np.inf, floors),
             space.categorical,
+            optimizer.surrogate,
+            optimizer.seed,
         )
 
     @property
@@ -99,36 +120,49 @@ class Fitting:
         """Return a fingerprint of all inputs of the fit."""
         parts = (self.X, self.turned, self.errors, self.pivot_floors)
         content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
-        return hashlib.sha256(f"{KIND}{FORMAT}".encode() + content).hexdigest()
+        label = f"{FORMAT} {self.kind} {self.seed} {self.categorical}"
+        return hashlib.sha256(label.encode() + content).hexdigest()
+
+    @property
+    def _samples(self) -> list[Sample]:
+        return samples(self.X, self.turned, self.errors, self.categorical, self.pivot_floors)
 
     def fit(self, known: Fitted | None) -> Fitted:
-        """Return the fitted surrogate, with the hyper-parameters of `known` if they belong here."""
+        """Return the fitted surrogate, `known` itself if it belongs here."""
         digest = self.digest
         if known is not None and known.digest == digest:
             return known
-        fitted = independent.fit_each(
-            self.X, self.turned, self.errors, self.categorical, self.pivot_floors
-        )
-        return self.rebuild(digest, fitted)
+        chosen = [
+            choose(self.kind, sample, np.random.default_rng([self.seed, j]))
+            for j, sample in enumerate(self._samples)
+        ]
+        return self._fitted(digest, chosen)
 
-    def rebuild(self, digest: str, hyperparameters: list[Hyperparameters]) -> Fitted:
-        """Return the surrogate for given hyper-parameters."""
-        surrogate = independent.build(
-            self.X, self.turned, self.errors, hyperparameters, self.categorical
-        )
-        return Fitted(digest, hyperparameters, surrogate)
+    def restore(self, arrays: Mapping[str, Any], kinds: Sequence[Mapping[str, Any]]) -> Fitted:
+        """Return the surrogate that was fitted to the same, from the arrays of all models."""
+        chosen = []
+        for j, (sample, entry) in enumerate(zip(self._samples, kinds, strict=True)):
+            prefix = f"{j}."
+            own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            model = kind_of(entry["kind"]).restore(sample, own)
+            chosen.append(Chosen(entry["kind"], model, dict(entry["compared"])))
+        return self._fitted(self.digest, chosen)
+
+    def _fitted(self, digest: str, chosen: Sequence[Chosen]) -> Fitted:
+        models = tuple(choice.model for choice in chosen)
+        return Fitted(digest, tuple(chosen), IndependentProcesses(models, self.categorical))
 
 
-def _selected(Y: FloatArray) -> NDArray[np.intp]:
+def _selected(Y: FloatArray, cap: int) -> NDArray[np.intp]:
     """Return rows that take part, in order: all, or the better half of the cap plus a selection."""
     n = len(Y)
-    if n <= MAX_OBSERVATIONS:
+    if n <= cap:
         return np.arange(n)
     ranks = np.argsort(np.argsort(np.where(np.isnan(Y), np.inf, Y), axis=0), axis=0)
     order = np.argsort(ranks.min(axis=1) + 1e-6 * ranks.sum(axis=1), kind="stable")
-    n_best = MAX_OBSERVATIONS // 2
+    n_best = cap // 2
     others = order[n_best:]
-    picked = np.linspace(0, len(others) - 1, MAX_OBSERVATIONS - n_best).round().astype(np.intp)
+    picked = np.linspace(0, len(others) - 1, cap - n_best).round().astype(np.intp)
     return np.sort(np.concatenate([order[:n_best], others[picked]]))
 
 
@@ -136,43 +170,55 @@ def as_data(
     fitted: Fitted, fitting: Fitting, space: SearchSpace, objectives: Objectives
 ) -> SurrogateFit:
     """Return a fitted surrogate as plain data, with its leave-one-out quality."""
-    arrays = {
-        **independent.pack(fitted.hyperparameters),
-        "X": fitting.X,
-        "turned": fitting.turned,
-        "errors": fitting.errors,
-    }
+    arrays = {"X": fitting.X, "turned": fitting.turned, "errors": fitting.errors}
+    for j, choice in enumerate(fitted.chosen):
+        arrays.update({f"{j}.{key}": value for key, value in choice.model.arrays().items()})
     meta = {
-        "surrogate": KIND,
         "format": FORMAT,
         "observations": fitted.digest,
+        "kinds": [
+            {
+                "kind": choice.kind,
+                "version": kind_of(choice.kind).version,
+                "compared": choice.compared,
+            }
+            for choice in fitted.chosen
+        ],
         "objectives": list(objectives.names),
         "parameters": list(space.names),
         "categorical": [space.names[j] for j in space.categorical],
     }
-    figures = {}
-    for name, process in zip(objectives.names, fitted.surrogate.processes, strict=True):
-        warp = process.hyperparameters.warp
-        mean, std = process.leave_one_out()
-        in_units, _ = warp.invert(mean, std)
-        figures[name] = {
-            **quality(warp(process.y), mean, std),
-            "rmse": rmse(process.y, in_units),
-        }
-    return SurrogateFit(figures, arrays, meta)
+    pairs = zip(objectives.names, fitted.chosen, strict=True)
+    return SurrogateFit({name: _figures(choice) for name, choice in pairs}, arrays, meta)
+
+
+def _figures(choice: Chosen) -> dict[str, float | str]:
+    model: Model = choice.model
+    mean, std = model.leave_one_out()
+    in_units, _ = model.warp.invert(mean, std)
+    return {
+        "surrogate": choice.kind,
+        **quality(model.warp(model.y), mean, std),
+        "rmse": rmse(model.y, in_units),
+        "log_density": float(np.mean(log_density(model))),
+        **{f"log_density_{kind}": value for kind, value in choice.compared.items()},
+    }
 
 
 def from_data(
     arrays: Mapping[str, Any], meta: Mapping[str, Any], fitting: Fitting
 ) -> Fitted | None:
     """Return the surrogate that `as_data` described, or None if it belongs to other inputs."""
-    if meta.get("surrogate") != KIND or meta.get("observations") != fitting.digest:
+    if meta.get("format") != FORMAT or meta.get("observations") != fitting.digest:
         return None
-    return fitting.rebuild(fitting.digest, independent.unpack(arrays))
+    kinds = meta["kinds"]
+    if any(kind_of(entry["kind"]).version != entry["version"] for entry in kinds):
+        return None
+    return fitting.restore(arrays, kinds)
 
 
 def parity(
-    surrogate: independent.IndependentProcesses, objectives: Objectives
+    surrogate: IndependentProcesses, objectives: Objectives
 ) -> dict[str, dict[str, list[float]]]:
     """Return leave-one-out predictions in the user's units.
 
@@ -181,7 +227,7 @@ def parity(
     """
     result = {}
     for j, (name, process) in enumerate(zip(objectives.names, surrogate.processes, strict=True)):
-        mean, std = process.hyperparameters.warp.invert(*process.leave_one_out())
+        mean, std = process.warp.invert(*process.leave_one_out())
         pair = np.zeros((2, len(mean), objectives.m))
         pair[0, :, j], pair[1, :, j] = process.y, mean
         result[name] = {

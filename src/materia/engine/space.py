@@ -30,6 +30,7 @@ class SearchSpace:
     Attributes:
         names: Keys of `params`, in the order of declaration; column j of `X` belongs to name j.
         d: Columns of `X`.
+        columns: Columns of each declared parameter, in the order of `kinds`.
         n_free: Dimensions that can really vary (a composition has one less than parts).
         size: Number of points when all parameters are finite, else None. An upper bound for
             compositions with many steps.
@@ -42,21 +43,19 @@ class SearchSpace:
         self.kinds = [_kind(parameter) for parameter in definition.parameters]
         self.names = tuple(name for kind in self.kinds for name in kind.names)
         edges = np.cumsum([0] + [kind.width for kind in self.kinds])
-        self._columns = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+        self.columns = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         self.d = int(edges[-1])
         self.n_free = sum(kind.n_free for kind in self.kinds)
         self.n_uniform = sum(kind.n_uniform for kind in self.kinds)
         self.categorical = tuple(
-            c.start
-            for kind, c in zip(self.kinds, self._columns, strict=True)
-            if kind.is_categorical
+            c.start for kind, c in zip(self.kinds, self.columns, strict=True) if kind.is_categorical
         )
         self.discrete = np.concatenate(
             [np.full(kind.width, kind.is_discrete) for kind in self.kinds]
         )
         self.sparse = [
             c
-            for kind, c in zip(self.kinds, self._columns, strict=True)
+            for kind, c in zip(self.kinds, self.columns, strict=True)
             if isinstance(kind, Composition) and kind.is_sparse
         ]
         self.size = self._count()
@@ -104,7 +103,7 @@ class SearchSpace:
         ]
 
     def _parts(self, X: FloatArray) -> list[tuple[ParameterKind, FloatArray]]:
-        return [(kind, X[:, c]) for kind, c in zip(self.kinds, self._columns, strict=True)]
+        return [(kind, X[:, c]) for kind, c in zip(self.kinds, self.columns, strict=True)]
 
     def values(self, X: FloatArray) -> dict[str, FloatArray]:
         """Return each parameter in the user's units, (n,) per name, without snapping."""
@@ -120,7 +119,7 @@ class SearchSpace:
     def neighbours(self, x: FloatArray) -> FloatArray:
         """Return points (n, d) that differ from x (d,) in one discrete parameter."""
         rows = []
-        for kind, column in zip(self.kinds, self._columns, strict=True):
+        for kind, column in zip(self.kinds, self.columns, strict=True):
             others = kind.neighbours(x[column])
             block = np.tile(x, (len(others), 1))
             block[:, column] = others
@@ -129,13 +128,13 @@ class SearchSpace:
 
     def is_linear(self, columns: Sequence[int]) -> bool:
         """Return whether the values of these columns are linear in X."""
-        bent = {c.start for kind, c in zip(self.kinds, self._columns, strict=True) if kind.is_bent}
+        bent = {c.start for kind, c in zip(self.kinds, self.columns, strict=True) if kind.is_bent}
         return bent.isdisjoint(columns)
 
     def totals(self) -> FloatArray:
         """Return one row (k, d) per composition: moves across it would change the total."""
         rows = []
-        for kind, column in zip(self.kinds, self._columns, strict=True):
+        for kind, column in zip(self.kinds, self.columns, strict=True):
             if isinstance(kind, Composition):
                 row = np.zeros(self.d)
                 row[column] = kind.slopes(np.zeros((1, kind.width)))[0]

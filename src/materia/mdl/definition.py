@@ -7,9 +7,16 @@ are none, and 10.0 is no whole number.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 CampaignName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$", coerce_numbers_to_str=True)]
@@ -21,6 +28,17 @@ Unit = Annotated[str, Field(max_length=64, coerce_numbers_to_str=True)]
 Remark = Annotated[str, Field(max_length=10_000, coerce_numbers_to_str=True)]
 Formula = Annotated[str, Field(min_length=1, max_length=4000)]
 Choice = Annotated[str, Field(max_length=256)] | Truth | Whole | Number
+
+
+def _or_plugin(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Let the name of another package's surrogate, vendor.name, pass beside the known words."""
+    is_plugin = isinstance(value, str) and re.fullmatch(r"[a-z0-9_]{1,63}\.[a-z0-9_]{1,63}", value)
+    return value if is_plugin else check(value)
+
+
+SurrogateName = Annotated[
+    Literal["auto", "gp", "mlp_ensemble", "random_forest"], WrapValidator(_or_plugin)
+]
 
 
 class Declared(BaseModel):
@@ -153,7 +171,7 @@ class Optimizer(Declared):
     """How candidates are chosen and how many there are."""
 
     method: Literal["cma-es"] = "cma-es"
-    surrogate: Literal["auto", "gp"] = "auto"
+    surrogate: SurrogateName = "auto"
     acquisition: Literal["auto", "ei", "ehvi"] = "auto"
     budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
     batch_size: Annotated[int, Field(strict=True, ge=1, le=100)] = 4

@@ -28,14 +28,12 @@ class Success:
     def __init__(
         self, measured: FloatArray, failed: FloatArray, like: IndependentProcesses
     ) -> None:
-        first = like.processes[0]
-        lengthscales = np.min([p.hyperparameters.lengthscales for p in like.processes], axis=0)
         X = np.vstack([measured, failed])
         self._process = GaussianProcess.centred(
             X,
             np.append(np.zeros(len(measured)), -np.ones(len(failed))),
-            Hyperparameters(np.clip(lengthscales, 0.05, 1.0), _NOISE),
-            first.categorical,
+            Hyperparameters(np.clip(like.lengthscales, 0.05, 1.0), _NOISE),
+            like.categorical,
         )
 
     @classmethod

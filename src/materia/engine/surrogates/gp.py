@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from materia.engine.surrogates.features import Features
+from materia.engine.surrogates.model import Sample
 from materia.engine.surrogates.warping import Warp, compression
 from materia.errors import SurrogateError
 
@@ -54,40 +57,15 @@ class Hyperparameters:
     warp: Warp = field(default_factory=Warp)
 
 
-@dataclass(frozen=True)
-class _Features:
-    """Columns of `X` as the kernel sees them: a category becomes one column per level."""
-
-    numeric: NDArray[np.intp]
-    categorical: tuple[int, ...]
-    levels: tuple[FloatArray, ...]
-    group: NDArray[np.intp]  # column of X that each feature belongs to
-
-    @classmethod
-    def of(cls, X: FloatArray, categorical: tuple[int, ...]) -> _Features:
-        d = X.shape[1]
-        numeric = np.array([j for j in range(d) if j not in categorical], dtype=np.intp)
-        levels = tuple(np.unique(X[:, j]) for j in categorical)
-        group = [np.full(len(level), j) for j, level in zip(categorical, levels, strict=True)]
-        return cls(numeric, categorical, levels, np.concatenate([numeric, *group]).astype(np.intp))
-
-    def __call__(self, X: FloatArray) -> FloatArray:
-        # Centred, because squared distances are formed from inner products. Two different
-        # categories are at squared distance 1 (a level not seen before is at 1/2 from each).
-        parts: list[FloatArray] = [X[:, self.numeric] - 0.5]
-        for j, levels in zip(self.categorical, self.levels, strict=True):
-            parts.append(np.where(np.abs(X[:, j, None] - levels) < 1e-9, math.sqrt(0.5), 0.0))
-        return np.hstack(parts) if len(parts) > 1 else parts[0]
-
-
-def _square_distances(A: FloatArray, B: FloatArray) -> FloatArray:
+def square_distances(A: FloatArray, B: FloatArray) -> FloatArray:
+    """Return squared distances (a, b) of rows (a, p) to rows (b, p)."""
     S = np.sum(A * A, axis=1)[:, None] + np.sum(B * B, axis=1) - 2.0 * (A @ B.T)
     return np.asarray(np.maximum(S, 0.0, out=S))
 
 
 def _covariance(A: FloatArray, B: FloatArray) -> FloatArray:
     """Matérn 5/2 of scaled features, plus the variance of the unknown mean."""
-    S = _square_distances(A, B)
+    S = square_distances(A, B)
     r = np.sqrt(S)
     r *= _SQRT5
     K = np.exp(-r)
@@ -132,7 +110,7 @@ class GaussianProcess:
         warped = hyperparameters.warp(y)
         self._location, self._scale = standardisation or standard(warped)
         self.categorical = categorical
-        self._features = _Features.of(X, categorical)
+        self._features = Features.of(X, categorical)
         self._inverse_scales = 1.0 / hyperparameters.lengthscales[self._features.group]
         self._Z = self._features(X) * self._inverse_scales
         self._targets = (warped - self._location) / self._scale
@@ -152,6 +130,30 @@ class GaussianProcess:
         """Return the process of outcomes (n,) that are on a scale of 1 around 0 already."""
         unknown = np.full(len(y), np.nan)
         return cls(X, y, unknown, hyperparameters, categorical, standardisation=(0.0, 1.0))
+
+    @property
+    def warp(self) -> Warp:
+        """How bad outcomes are compressed on the scale of `posterior`."""
+        return self.hyperparameters.warp
+
+    @property
+    def noise(self) -> float:
+        """Variance of an observation without a stated error, in standardised units."""
+        return self.hyperparameters.noise
+
+    @property
+    def lengthscales(self) -> FloatArray:
+        """Lengthscale of each column of X, (d,)."""
+        return self.hyperparameters.lengthscales
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """Return the hyper-parameters: lengthscales (d,), noise (1,), warp (2,)."""
+        found = self.hyperparameters
+        return {
+            "lengthscales": found.lengthscales,
+            "noise": np.array([found.noise]),
+            "warp": np.array([found.warp.pivot, found.warp.scale]),
+        }
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the noise-free, warped outcome, each (n,)."""
@@ -250,7 +252,7 @@ class LogPosterior:
         self._targets = (y - location) / scale
         self._sem = sem / scale
         self._is_inferred = np.isnan(sem)
-        features = _Features.of(X, categorical)
+        features = Features.of(X, categorical)
         self._F = features(X)
         self._group = features.group
         self._typical = _TYPICAL_LOG_MEDIAN + 0.5 * math.log(self.d)
@@ -268,7 +270,7 @@ class LogPosterior:
         log_noise = float(theta[self.d])
         n = len(self._targets)
         Z = self._F * np.exp(-theta[: self.d])[self._group]
-        S = _square_distances(Z, Z)
+        S = square_distances(Z, Z)
         np.fill_diagonal(S, 0.0)
         r = _SQRT5 * np.sqrt(S)
         decay = np.exp(-r)
@@ -410,3 +412,29 @@ def fit(
             mode, chosen = bent, warp
     d = X.shape[1]
     return Hyperparameters(np.exp(mode.theta[:d]), math.exp(mode.theta[d]), chosen)
+
+
+class _GaussianProcesses:
+    """The kind `gp`. Its cost grows with the cube of the observations; nothing in it is random."""
+
+    version = 1
+    max_observations = 1000
+
+    def fit(self, sample: Sample, rng: np.random.Generator) -> GaussianProcess:
+        """Return the process with the most probable hyper-parameters."""
+        found = fit(sample.X, sample.y, sample.sem, sample.categorical, sample.pivot_floor)
+        return self._process(sample, found)
+
+    def restore(self, sample: Sample, arrays: Mapping[str, FloatArray]) -> GaussianProcess:
+        """Return the process of stored hyper-parameters."""
+        lengthscales = np.array(arrays["lengthscales"], dtype=np.float64)
+        pivot, scale = (float(value) for value in arrays["warp"])
+        noise = float(arrays["noise"][0])
+        return self._process(sample, Hyperparameters(lengthscales, noise, Warp(pivot, scale)))
+
+    @staticmethod
+    def _process(sample: Sample, found: Hyperparameters) -> GaussianProcess:
+        return GaussianProcess(sample.X, sample.y, sample.sem, found, sample.categorical)
+
+
+KIND = _GaussianProcesses()

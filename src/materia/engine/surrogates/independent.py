@@ -1,29 +1,39 @@
-"""One Gaussian process per outcome; outcomes may have been observed at different points."""
+"""One model per outcome; outcomes may have been observed at different points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters, fit
-from materia.engine.surrogates.warping import Warp
+from materia.engine.surrogates.model import Model, Sample
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class IndependentProcesses:
-    """Posterior of m outcomes that are modelled one by one."""
+    """Posterior of m outcomes that are modelled one by one, each by a model of any kind.
 
-    processes: tuple[GaussianProcess, ...]
+    Attributes:
+        processes: One model per outcome.
+        categorical: Columns of X without an order.
+    """
+
+    processes: tuple[Model, ...]
+    categorical: tuple[int, ...] = ()
 
     @property
     def noise(self) -> float:
         """Largest variance of an observation without a stated error, in standardised units."""
-        return max(process.hyperparameters.noise for process in self.processes)
+        return max(process.noise for process in self.processes)
+
+    @property
+    def lengthscales(self) -> FloatArray:
+        """Shortest lengthscale of any outcome along each column of X, (d,)."""
+        return np.asarray(np.min([process.lengthscales for process in self.processes], axis=0))
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the noise-free, warped outcomes, each (n, m)."""
@@ -36,7 +46,7 @@ class IndependentProcesses:
     def warped_best(self, Y: FloatArray) -> float:
         """Return the least of the first objective's values (n, 1) on the scale of `posterior`."""
         best = np.array([Y.min()])
-        return float(self.processes[0].hyperparameters.warp(best)[0])
+        return float(self.processes[0].warp(best)[0])
 
     def believe(self, X: FloatArray, is_open: NDArray[np.bool_]) -> IndependentProcesses:
         """Return the surrogate as if open outcomes at X came out at their means.
@@ -51,21 +61,21 @@ class IndependentProcesses:
             if len(points):
                 process = process.believe(points)
             processes.append(process)
-        return IndependentProcesses(tuple(processes))
+        return IndependentProcesses(tuple(processes), self.categorical)
 
 
 def _columns(pairs: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
     return np.column_stack([p[0] for p in pairs]), np.column_stack([p[1] for p in pairs])
 
 
-def fit_each(
+def samples(
     X: FloatArray,
     Y: FloatArray,
     sem: FloatArray,
     categorical: tuple[int, ...],
     pivot_floors: FloatArray,
-) -> list[Hyperparameters]:
-    """Return hyper-parameters per outcome, each from the rows where it was observed.
+) -> list[Sample]:
+    """Return what was observed of each outcome.
 
     Args:
         X: Observed points, (n, d).
@@ -74,43 +84,9 @@ def fit_each(
         categorical: Columns of X without an order.
         pivot_floors: Per outcome, what lies above may be compressed, (m,).
     """
-    fitted = []
+    found = []
     for j in range(Y.shape[1]):
         known = ~np.isnan(Y[:, j])
-        fitted.append(fit(X[known], Y[known, j], sem[known, j], categorical, pivot_floors[j]))
-    return fitted
-
-
-def build(
-    X: FloatArray,
-    Y: FloatArray,
-    sem: FloatArray,
-    hyperparameters: Sequence[Hyperparameters],
-    categorical: tuple[int, ...],
-) -> IndependentProcesses:
-    """Return the posterior for given hyper-parameters; arguments as of `fit_each`."""
-    processes = []
-    for j, parameters in enumerate(hyperparameters):
-        known = ~np.isnan(Y[:, j])
-        processes.append(
-            GaussianProcess(X[known], Y[known, j], sem[known, j], parameters, categorical)
-        )
-    return IndependentProcesses(tuple(processes))
-
-
-def pack(hyperparameters: Sequence[Hyperparameters]) -> dict[str, FloatArray]:
-    """Return hyper-parameters as plain arrays: lengthscales (m, d), noise (m,), warps (m, 2)."""
-    return {
-        "lengthscales": np.array([p.lengthscales for p in hyperparameters]),
-        "noise": np.array([p.noise for p in hyperparameters]),
-        "warps": np.array([[p.warp.pivot, p.warp.scale] for p in hyperparameters]),
-    }
-
-
-def unpack(arrays: Mapping[str, FloatArray]) -> list[Hyperparameters]:
-    """Return hyper-parameters from the arrays of `pack`."""
-    columns = [np.asarray(arrays[k], dtype=np.float64) for k in ("lengthscales", "noise", "warps")]
-    return [
-        Hyperparameters(row.copy(), float(noise), Warp(float(warp[0]), float(warp[1])))
-        for row, noise, warp in zip(*columns, strict=True)
-    ]
+        floor = float(pivot_floors[j])
+        found.append(Sample(X[known], Y[known, j], sem[known, j], categorical, floor))
+    return found
