@@ -44,14 +44,13 @@ class Campaign:
     """One optimisation campaign, in memory.
 
     Args:
-        definition: What the user declared; at most two objectives.
+        definition: What the user declared.
         pool: Rows of `params` that alone may be asked, for campaigns over a fixed table. Rows
             outside the search space or against a constraint are left out.
 
     Raises:
         InfeasibleError: A composition cannot reach its total.
-        StateError: Too many objectives, or the definition names a table of candidates and no pool
-            was given.
+        StateError: The definition names a table of candidates and no pool was given.
     """
 
     def __init__(
@@ -426,8 +425,8 @@ class Campaign:
     def best(self) -> dict[str, Any] | None:
         """Return the best observation, {"id", "params", "outcomes"}, or None.
 
-        With two objectives it is a compromise: the point of the front that is nearest to the best
-        value of every objective, each scaled to its range on the front.
+        With several objectives it is a compromise: the point of the front that is nearest to the
+        best value of every objective, each scaled to its range on the front.
         """
         return self._standing().best()
 
@@ -546,12 +545,6 @@ def _candidate(
 
 
 def _check_supported(definition: Definition, *, has_pool: bool) -> None:
-    if len(definition.objectives) > 2:
-        raise StateError(
-            f"{len(definition.objectives)} objectives are declared; "
-            "at most two can be optimised together for now",
-            "turn the others into outcome constraints or leave them out",
-        )
     evaluator = definition.evaluator
     needs_pool = definition.candidates is not None or (
         evaluator is not None and evaluator.type == "table"

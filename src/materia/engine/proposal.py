@@ -168,7 +168,7 @@ class Proposer:
                 return None
             return ExpectedImprovement(surrogate, surrogate.warped_best(Y), folded[0])
         front = Y[is_non_dominated(Y)]
-        return HypervolumeImprovement(surrogate, front, reference_point, (folded[0], folded[1]))
+        return HypervolumeImprovement(surrogate, front, reference_point, folded)
 
     def _seeds(self, X: FloatArray, turned: FloatArray) -> FloatArray:
         """Return observed points on the front, or the best ones of a single objective."""

@@ -16,8 +16,6 @@ from materia.mdl.parameter_rules import judge_parameter
 from materia.mdl.places import Path, written
 from materia.mdl.shape import PARAMETER_KINDS
 
-MAX_OBJECTIVES = 2
-"""Objectives that can be optimised for now."""
 MAX_NAMES = 200
 """Parameters and parts together."""
 
@@ -144,11 +142,6 @@ def _judge_names(data: Mapping[str, Any], names: Names, findings: Findings) -> N
 
 
 def _judge_objectives(data: Mapping[str, Any], findings: Findings) -> None:
-    entries = data.get("objectives")
-    if isinstance(entries, list) and len(entries) > MAX_OBJECTIVES:
-        what = f"there are {len(entries)} objectives; at most two can be optimised for now"
-        fix = "keep the two that matter most"
-        findings.error(("objectives", MAX_OBJECTIVES), what, fix)
     for path, entry in _entries(data, "objectives"):
         objective = _valid(Objective, entry)
         if objective is None or objective.target is None:
@@ -169,7 +162,7 @@ def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings
         what = f"acquisition ei is for one objective, but there are {n_objectives}"
         findings.error(("optimizer", "acquisition"), what, "write acquisition: ehvi, or auto")
     if optimizer.acquisition == "ehvi" and n_objectives == 1:
-        what = "acquisition ehvi is for two objectives, but there is one"
+        what = "acquisition ehvi is for several objectives, but there is one"
         findings.error(("optimizer", "acquisition"), what, "write acquisition: ei, or auto")
     if optimizer.batch_size > budget and "batch_size" in optimizer.model_fields_set:
         what = f"a batch of {optimizer.batch_size} is more than the budget of {budget}"
