@@ -226,7 +226,7 @@ class Campaign:
         }
         value = proposal.acquisition
         why = {
-            "source": "ei" if self.objectives.m == 1 else "ehvi",
+            "source": proposal.source,
             "acquisition": math.exp(min(value, 700.0)),
             "log_acquisition": value if math.isfinite(value) else None,
         }
@@ -234,7 +234,8 @@ class Campaign:
 
     @cached_property
     def _proposer(self) -> Proposer:
-        return Proposer(self._reachable, self.objectives)
+        acquisition = self.definition.optimizer.acquisition
+        return Proposer(self._reachable, self.objectives, acquisition)
 
     def _knowledge(self, fitted: Fitted, design: list[Params]) -> Knowledge:
         """Return what the next points are chosen from; `design` has just become pending."""

@@ -63,6 +63,19 @@ class Objectives:
         """Return `Y` from turned outcomes, (n, m)."""
         return np.where(np.array(self.folded), np.abs(turned), turned)
 
+    def expected(self, mean: FloatArray, std: FloatArray) -> FloatArray:
+        """Return the turned outcomes, (n, m), that normal ones are worth on average.
+
+        That is the mean, except for an objective with a target: a point whose mean is the target
+        will miss it by about its standard deviation, and must not be believed to hit it.
+        """
+        from scipy.special import erf
+
+        z = mean / (std * math.sqrt(2.0))
+        deviation = std * math.sqrt(2.0 / math.pi) * np.exp(-z * z) + mean * erf(z)
+        signed = np.where(mean < 0, -deviation, deviation)
+        return np.where(np.array(self.folded), signed, mean)
+
     def measured(self, turned: FloatArray) -> FloatArray:
         """Return outcomes in the user's units, (n, m), from turned ones."""
         return np.asarray(self._sign * turned + self._target)

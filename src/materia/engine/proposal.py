@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materia.engine import cmaes
-from materia.engine.acquisition.expected_improvement import ExpectedImprovement
-from materia.engine.acquisition.hypervolume_improvement import HypervolumeImprovement
+from materia.engine.acquisition.choice import Choice, chosen
 from materia.engine.acquisition.success import Success
 from materia.engine.objectives import Objectives
 from materia.engine.pareto import is_non_dominated
@@ -41,13 +40,15 @@ class Proposal:
         params: In the user's units.
         mean: Predicted turned outcomes, (m,).
         std: Their standard deviations, (m,).
-        acquisition: Log of the expected improvement it was chosen for.
+        acquisition: Log of the acquisition function that it was chosen for.
+        source: Name of that function.
     """
 
     params: Params
     mean: FloatArray
     std: FloatArray
     acquisition: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,14 @@ class Proposer:
     Args:
         reachable: Which points may be asked.
         objectives: What they are chosen for.
+        acquisition: Name of the acquisition function, or "auto".
     """
 
-    def __init__(self, reachable: Reachable, objectives: Objectives) -> None:
+    def __init__(
+        self, reachable: Reachable, objectives: Objectives, acquisition: str = "auto"
+    ) -> None:
         self._reachable, self._objectives = reachable, objectives
+        self._acquisition_name = acquisition
         self._space, self._constraints = reachable.space, reachable.constraints
 
     def propose(
@@ -105,47 +110,55 @@ class Proposer:
         seeds = self._seeds(known.X, turned)
         if len(known.pending):
             is_open = np.isnan(known.pending_turned)
-            expected = np.where(is_open, surrogate.predict(known.pending)[0], known.pending_turned)
+            expected = self._objectives.expected(*surrogate.predict(known.pending))
+            expected = np.where(is_open, expected, known.pending_turned)
             turned = np.vstack([turned, expected])
             surrogate = surrogate.believe(known.pending, is_open)
         success = Success.of(known.measured, known.failed, known.surrogate)
         affordable = _RUN_OBSERVATIONS // max(len(known.measured), 1)
         n_runs = min(max(affordable, _MIN_RUNS), _MAX_RUNS)
+        choice = Choice(
+            chosen(self._acquisition_name, known.surrogate),
+            self._objectives,
+            known.surrogate,
+            known.reference_point,
+            len(known.measured),
+            rng,
+        )
+        points = np.vstack([known.X, known.pending])
         proposals: list[Proposal] = []
         for _ in range(n):
-            acquisition = self._acquisition(surrogate, turned, known.reference_point, success)
+            improvement = choice.improvement(surrogate, points, turned)
+            acquisition = self._acquisition(surrogate, improvement, success)
             found = self._search(acquisition, seeds, taken, asked, rng, n_runs)
             if found is None:
                 break
             params, value = found
             x = self._space.encode([params])
             mean, std = surrogate.predict(x)
-            proposals.append(Proposal(params, mean[0], std[0], value))
+            proposals.append(Proposal(params, mean[0], std[0], value, choice.name))
             taken.add(key_of(params))
             asked = np.vstack([asked, x]) if surrogate.noise > _NOISE else asked
             surrogate = surrogate.believe(x, np.ones((1, self._objectives.m), dtype=np.bool_))
-            turned = np.vstack([turned, mean])
+            turned = np.vstack([turned, self._objectives.expected(mean, std)])
+            points = np.vstack([points, x])
         return proposals
 
     def _acquisition(
         self,
         surrogate: IndependentProcesses,
-        turned: FloatArray,
-        reference_point: FloatArray,
+        improvement: Acquisition | None,
         success: Success | None,
     ) -> Acquisition:
-        """Return the log expected improvement times what makes it count at all.
+        """Return the log of the improvement times what makes it count at all.
 
         Args:
             surrogate: With pending points believed.
-            turned: Turned outcomes, known or believed, that are to be improved on, (n, m).
-            reference_point: In `Y`, (m,).
+            improvement: Log of what a point is worth; None where nothing can be improved on.
             success: Chance that an evaluation does not fail; None where none ever did.
         """
         objectives = self._objectives
-        feasible = turned[objectives.is_feasible(objectives.measured(turned))]
         factors: list[Acquisition] = []
-        improvement = self._improvement(surrogate, objectives.fold(feasible), reference_point)
         if improvement is not None:
             factors.append(improvement)
         if objectives.n_outcome_constraints:
@@ -158,17 +171,6 @@ class Proposer:
         if len(factors) == 1:
             return factors[0]
         return lambda X: np.sum([factor(X) for factor in factors], axis=0)
-
-    def _improvement(
-        self, surrogate: IndependentProcesses, Y: FloatArray, reference_point: FloatArray
-    ) -> Acquisition | None:
-        folded = self._objectives.folded
-        if self._objectives.m == 1:
-            if len(Y) == 0:
-                return None
-            return ExpectedImprovement(surrogate, surrogate.warped_best(Y), folded[0])
-        front = Y[is_non_dominated(Y)]
-        return HypervolumeImprovement(surrogate, front, reference_point, folded)
 
     def _seeds(self, X: FloatArray, turned: FloatArray) -> FloatArray:
         """Return observed points on the front, or the best ones of a single objective."""

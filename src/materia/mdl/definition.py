@@ -154,7 +154,9 @@ class Optimizer(Declared):
 
     method: Literal["cma-es"] = "cma-es"
     surrogate: Literal["auto", "gp"] = "auto"
-    acquisition: Literal["auto", "ei", "ehvi"] = "auto"
+    acquisition: Literal[
+        "auto", "ei", "noisy_ei", "ucb", "pi", "thompson", "ehvi", "noisy_ehvi", "parego"
+    ] = "auto"
     budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
     batch_size: Annotated[int, Field(strict=True, ge=1, le=100)] = 4
     seed: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)] = 0

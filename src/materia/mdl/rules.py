@@ -19,6 +19,10 @@ from materia.mdl.shape import PARAMETER_KINDS
 MAX_NAMES = 200
 """Parameters and parts together."""
 
+FOR_ONE = ("ei", "noisy_ei", "ucb", "pi", "thompson")
+FOR_SEVERAL = ("ehvi", "noisy_ehvi", "parego")
+"""Acquisition functions by the number of objectives that they are for."""
+
 _MOST = 100  # entries of any list; a longer one has been reported already
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -156,14 +160,20 @@ def _judge_objectives(data: Mapping[str, Any], findings: Findings) -> None:
             )
 
 
+def _judge_acquisition(name: str, n_objectives: int, findings: Findings) -> None:
+    if name in FOR_ONE and n_objectives > 1:
+        what = f"acquisition {name} is for one objective, but there are {n_objectives}"
+        fix = f"write acquisition: {', '.join(FOR_SEVERAL)}, or auto"
+        findings.error(("optimizer", "acquisition"), what, fix)
+    if name in FOR_SEVERAL and n_objectives == 1:
+        what = f"acquisition {name} is for several objectives, but there is one"
+        fix = f"write acquisition: {', '.join(FOR_ONE)}, or auto"
+        findings.error(("optimizer", "acquisition"), what, fix)
+
+
 def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings) -> None:
     budget = optimizer.budget
-    if optimizer.acquisition == "ei" and n_objectives > 1:
-        what = f"acquisition ei is for one objective, but there are {n_objectives}"
-        findings.error(("optimizer", "acquisition"), what, "write acquisition: ehvi, or auto")
-    if optimizer.acquisition == "ehvi" and n_objectives == 1:
-        what = "acquisition ehvi is for several objectives, but there is one"
-        findings.error(("optimizer", "acquisition"), what, "write acquisition: ei, or auto")
+    _judge_acquisition(optimizer.acquisition, n_objectives, findings)
     if optimizer.batch_size > budget and "batch_size" in optimizer.model_fields_set:
         what = f"a batch of {optimizer.batch_size} is more than the budget of {budget}"
         findings.warn(("optimizer", "batch_size"), what, f"lower it to at most {budget}")

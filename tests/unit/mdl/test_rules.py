@@ -388,14 +388,14 @@ def test_an_acquisition_fits_the_number_of_objectives() -> None:
     finding = only(changed(("acquisition: auto", "acquisition: ei")))
     assert finding.path == "optimizer.acquisition"
     assert finding.message == "acquisition ei is for one objective, but there are 2"
-    assert finding.fix == "write acquisition: ehvi, or auto"
+    assert finding.fix == "write acquisition: ehvi, noisy_ehvi, parego, or auto"
     one = [
         ("acquisition: auto", "acquisition: ehvi"),
         ("  - {name: energy, direction: maximize, reference_point: 100}\n", ""),
     ]
     finding = only(changed(*one))
     assert finding.message == "acquisition ehvi is for several objectives, but there is one"
-    assert finding.fix == "write acquisition: ei, or auto"
+    assert finding.fix == "write acquisition: ei, noisy_ei, ucb, pi, thompson, or auto"
 
 
 def test_initial_samples_fit_into_the_budget() -> None:

@@ -28,7 +28,7 @@ class HypervolumeImprovement:
     """Log expected hypervolume improvement of m minimised objectives.
 
     Args:
-        surrogate: Posterior of m independent outcomes.
+        surrogate: Posterior of m independent outcomes; None where only `of` is called.
         front: Non-dominated outcomes, (k, m), k >= 0.
         reference_point: (m,); what lies beyond it counts nothing.
         folded: Per objective, whether it is the absolute value of its outcome; none by default.
@@ -36,7 +36,7 @@ class HypervolumeImprovement:
 
     def __init__(
         self,
-        surrogate: Posterior,
+        surrogate: Posterior | None,
         front: FloatArray,
         reference_point: FloatArray,
         folded: Sequence[bool] | None = None,
@@ -54,6 +54,7 @@ class HypervolumeImprovement:
 
     def __call__(self, X: FloatArray) -> FloatArray:
         """Return log expected hypervolume improvement of each point, (n,)."""
+        assert self.surrogate is not None
         return self.of(*self.surrogate.posterior(X))
 
     def of(self, mean: FloatArray, std: FloatArray) -> FloatArray:
