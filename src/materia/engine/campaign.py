@@ -34,10 +34,12 @@ from materia.engine.reachable import Key, Params, Reachable, key_of
 from materia.engine.space import SearchSpace
 from materia.engine.standing import Standing, reference_point
 from materia.engine.threads import single_threaded
-from materia.errors import DataError, NotFoundError, StateError
+from materia.errors import DataError, NotFoundError, StateError, SurrogateError
 from materia.mdl.definition import Definition
 
 FORMAT = 1
+FALLBACK = "fallback"
+"""Source of candidates of the design that stand in where no surrogate could be fitted."""
 
 
 class Campaign:
@@ -193,43 +195,49 @@ class Campaign:
     def _propose(self, n: int, iteration: int) -> list[Candidate]:
         first = len(self._records)
         taken = self._taken()
-        fitted = self._fit()
+        why = {"source": INITIAL_DESIGN}
+        try:
+            fitted = self._fit()
+        except SurrogateError as error:
+            fitted, why = None, {"source": FALLBACK, "reason": error.message}
         n_design = n
         if fitted is not None:
             n_design = min(n, max(0, self.initial_samples - len(self._additions) - first))
         points = self._reachable.design(n_design, taken)
         candidates = [
-            _candidate(first + i, iteration, params, None, {"source": INITIAL_DESIGN})
+            _candidate(first + i, iteration, params, None, dict(why))
             for i, params in enumerate(points)
         ]
         if fitted is not None and len(candidates) < n:
             rng = np.random.default_rng(
                 np.random.SeedSequence([self.definition.optimizer.seed, iteration, first])
             )
-            proposals = self._proposer.propose(
-                self._knowledge(fitted, points),
-                n - len(points),
-                taken.union(map(key_of, points)),
-                rng,
-            )
+            known = self._knowledge(fitted, points)
+            known_keys = taken.union(map(key_of, points))
+            proposals = self._proposer.propose(known, n - len(points), known_keys, rng)
+            gain = self._proposer.remaining_gain(known, rng)
             candidates += [
-                self._explained(first + len(points) + i, iteration, proposal)
+                self._explained(first + len(points) + i, iteration, proposal, gain)
                 for i, proposal in enumerate(proposals)
             ]
         return candidates
 
-    def _explained(self, number: int, iteration: int, proposal: Proposal) -> Candidate:
+    def _explained(
+        self, number: int, iteration: int, proposal: Proposal, gain: tuple[float, float] | None
+    ) -> Candidate:
         mean = self.objectives.measured(proposal.mean[None])[0]
         predicted = {
             name: {"mean": float(mean[j]), "std": float(proposal.std[j])}
             for j, name in enumerate(self.objectives.names)
         }
         value = proposal.acquisition
-        why = {
+        why: dict[str, Any] = {
             "source": proposal.source,
             "acquisition": math.exp(min(value, 700.0)),
             "log_acquisition": value if math.isfinite(value) else None,
         }
+        if gain is not None and math.isfinite(sum(gain)):
+            why["remaining_gain"] = {"mean": gain[0], "std": gain[1]}
         return _candidate(number, iteration, proposal.params, predicted, why)
 
     @cached_property
@@ -455,9 +463,12 @@ class Campaign:
         """Return whether the campaign has converged, why, and its trace.
 
         Returns:
-            {"converged", "reason", "trace"}; the trace has one entry per iteration whose
-            candidates all have an answer: iteration, n_observations, hypervolume, best (the best
-            outcome of a single objective).
+            {"converged", "reason", "trace", "remaining"}; the trace has one entry per iteration
+            whose candidates all have an answer: iteration, n_observations, hypervolume, best (the
+            best outcome of a single objective). `remaining` is what the surrogate of the last
+            proposal expected that the best possible points would still add: mean and std, in the
+            unit of the objective or of the hypervolume, the iteration, and an advice, "stop" or
+            "go on"; None before the first proposal. It is no more than an advice.
         """
         trace = self._standing().trace(self._n_settled_iterations())
         first = first_model_number(self._records)
@@ -472,7 +483,30 @@ class Campaign:
                 objectives=self.objectives,
                 initial=self._observed.outcomes[self._observed.is_initial],
             )
-        return {"converged": reason is not None, "reason": reason, "trace": trace}
+        if (enough := self._standing().reached()) is not None:
+            reason = f"'{enough}' is good enough: it reaches what 'stop_at' asks for"
+        return {
+            "converged": reason is not None,
+            "reason": reason,
+            "trace": trace,
+            "remaining": self._remaining(),
+        }
+
+    def _remaining(self) -> dict[str, Any] | None:
+        """Return the gain that was left at the last proposal, and what follows from it."""
+        for record in reversed(self._records):
+            gain = record.candidate.why.get("remaining_gain")
+            if gain is not None:
+                observed = self._observed
+                scale = convergence.scale_of(
+                    self.hypervolume() or 0.0,
+                    self.objectives,
+                    observed.outcomes[observed.is_initial],
+                )
+                threshold = self.definition.optimizer.active_learning.convergence_threshold
+                found = convergence.advice(gain, threshold, scale)
+                return {**gain, "iteration": record.candidate.iteration, "advice": found}
+        return None
 
     def _n_settled_iterations(self) -> int:
         """Return how many iterations, from the first one on, have no open candidate."""

@@ -32,6 +32,8 @@ class Objectives:
         names: In the order of declaration.
         m: Number of objectives.
         folded: Per objective, whether it has a target.
+        reference_point: In `Y`, (m,), NaN where not declared.
+        stop_at: What is good enough, in `Y`, (m,), NaN where not declared.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -48,6 +50,8 @@ class Objectives:
         references = [o.reference_point for o in definition.objectives]
         raw = np.array([math.nan if r is None else float(r) for r in references])
         self.reference_point = self.minimised(raw[None])[0]
+        enough = [math.nan if o.stop_at is None else o.stop_at for o in definition.objectives]
+        self.stop_at = self.minimised(np.array(enough)[None])[0]
         self._relations = [parse(c.expression) for c in definition.outcome_constraints]
         self.n_outcome_constraints = len(self._relations)
 

@@ -13,9 +13,10 @@ from materia.engine import cmaes
 from materia.engine.acquisition.choice import Choice, chosen
 from materia.engine.acquisition.success import Success
 from materia.engine.objectives import Objectives
-from materia.engine.pareto import is_non_dominated
+from materia.engine.pareto import hypervolume, is_non_dominated
 from materia.engine.reachable import Key, Params, Reachable, key_of
 from materia.engine.surrogates.independent import IndependentProcesses
+from materia.engine.surrogates.paths import Paths, can_be_drawn
 
 FloatArray = NDArray[np.float64]
 Acquisition = Callable[[FloatArray], FloatArray]
@@ -30,6 +31,7 @@ _MAX_MOVES = 10
 _SAME, _NOISE = 0.0005, 1e-4
 # Rows of a listed space that are judged together, to bound the memory of the posterior.
 _BLOCK = 4096
+_N_FUTURES = 32
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,48 @@ class Proposer:
             turned = np.vstack([turned, self._objectives.expected(mean, std)])
             points = np.vstack([points, x])
         return proposals
+
+    def remaining_gain(
+        self, known: Knowledge, rng: np.random.Generator
+    ) -> tuple[float, float] | None:
+        """Return mean and std of what the best possible points would still add.
+
+        The unit is that of the objective or, of several, of the hypervolume. Draws of the
+        surrogate are optimised over points everywhere and around the best ones, which finds a
+        little less than there is. None where the surrogate cannot be drawn.
+        """
+        if not can_be_drawn(known.surrogate) or len(known.X) == 0:
+            return None
+        seeds = self._seeds(known.X, known.surrogate.predict(known.X)[0])
+        cloud = self._reachable.cloud[:_BLOCK]
+        if self._reachable.listed is None:
+            cloud = np.vstack([cloud, self._neighbours(seeds, rng)])
+        futures = self._outcomes(known.surrogate, np.vstack([known.X, cloud]), rng)
+        gains = [
+            self._gain(future[: len(known.X)], future, known.reference_point) for future in futures
+        ]
+        return float(np.mean(gains)), float(np.std(gains))
+
+    def _outcomes(
+        self, surrogate: IndependentProcesses, X: FloatArray, rng: np.random.Generator
+    ) -> list[FloatArray]:
+        """Return turned outcomes (n, m) at points (n, d), drawn several times."""
+        values = Paths(surrogate, _N_FUTURES, rng)(X)
+        for j, process in enumerate(surrogate.processes):
+            values[:, j] = process.unwarped(values[:, j])
+        return [values[:, :, s] for s in range(_N_FUTURES)]
+
+    def _gain(self, before: FloatArray, after: FloatArray, reference_point: FloatArray) -> float:
+        """Return how much more turned outcomes (k, m) amount to than a part of them (n, m)."""
+        amounts = []
+        for turned in (before, after):
+            Y = self._objectives.fold(turned)
+            Y = Y[self._objectives.is_feasible(self._objectives.measured(turned))]
+            if self._objectives.m > 1:
+                amounts.append(hypervolume(Y, reference_point))
+            else:
+                amounts.append(-float(Y.min()) if len(Y) else -np.inf)
+        return float(amounts[1] - amounts[0]) if np.isfinite(amounts[0]) else 0.0
 
     def _acquisition(
         self,

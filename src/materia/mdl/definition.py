@@ -100,6 +100,7 @@ class Objective(Declared):
     target: Number | None = None
     unit: Unit | None = None
     reference_point: Number | None = None
+    stop_at: Number | None = None
     description: Remark | None = None
 
 

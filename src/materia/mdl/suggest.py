@@ -27,6 +27,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "options": ("parameters", "params", "settings", "args", "config"),
     "timeout_s": ("timeout",),
     "max_nonzero": ("max_parts", "sparsity"),
+    "stop_at": ("good_enough", "stop_value", "target_value", "aspiration"),
     "minimize": ("min", "minimise", "minimum", "lower", "down", "smaller"),
     "maximize": ("max", "maximise", "maximum", "higher", "up", "larger"),
     "continuous": ("float", "real", "double", "number", "numeric", "numerical", "range"),

@@ -166,6 +166,10 @@ class GaussianProcess:
         """Return mean and standard deviation of the noise-free outcome in its unit, each (n,)."""
         return self.hyperparameters.warp.invert(*self.posterior(X))
 
+    def unwarped(self, values: FloatArray) -> FloatArray:
+        """Return values on the scale of `posterior`, any shape, in the unit of the outcome."""
+        return self.hyperparameters.warp.invert(values, np.zeros_like(values))[0]
+
     def believe(self, X: FloatArray) -> GaussianProcess:
         """Return the process as if points (k, d) had been observed at their posterior means.
 
