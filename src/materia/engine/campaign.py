@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from materia.engine import convergence, fitting
+from materia.engine import convergence, direct, fitting
 from materia.engine.candidates import (
     FAILED,
     INITIAL_DESIGN,
@@ -195,6 +196,8 @@ class Campaign:
     def _propose(self, n: int, iteration: int) -> list[Candidate]:
         first = len(self._records)
         taken = self._taken()
+        if self.definition.optimizer.surrogate == "none":
+            return self._evolve(n, iteration)
         why = {"source": INITIAL_DESIGN}
         try:
             fitted = self._fit()
@@ -221,6 +224,46 @@ class Campaign:
                 for i, proposal in enumerate(proposals)
             ]
         return candidates
+
+    def _evolve(self, n: int, iteration: int) -> list[Candidate]:
+        """Return candidates of the initial design, then of an evolution without a surrogate."""
+        first, taken = len(self._records), self._taken()
+        start = direct.Told.of(self._settled(evolved=False), self.space, self.objectives)
+        n_design = max(0, self.initial_samples - len(self._additions) - first)
+        points = self._reachable.design(n if len(start.X) == 0 else min(n, n_design), taken)
+        sources = [INITIAL_DESIGN] * len(points)
+        if len(points) < n:
+            optimizer = self.definition.optimizer
+            told = direct.Told.of(self._settled(evolved=True), self.space, self.objectives)
+            size = direct.population_size(self.space.d, self.objectives.m, optimizer.batch_size)
+            evolution = direct.replay(start, told, size)
+            n_evolved = sum(r.candidate.why.get("source") in direct.NAMES for r in self._records)
+            rng = np.random.default_rng(np.random.SeedSequence([optimizer.seed, iteration, first]))
+            taken |= set(map(key_of, points))
+            found = direct.proposed(
+                evolution, self._reachable, n - len(points), n_evolved % size, taken, rng
+            )
+            points += found
+            sources += [evolution.name] * len(found)
+        return [
+            _candidate(first + i, iteration, params, None, {"source": source})
+            for i, (params, source) in enumerate(zip(points, sources, strict=True))
+        ]
+
+    def _settled(self, *, evolved: bool) -> list[tuple[Params, dict[str, Any] | None]]:
+        """Return params and outcomes (None: failed) in the order of asking.
+
+        Those that an evolution asked end at the first one without an answer.
+        """
+        chosen = [
+            r for r in self._records if (r.candidate.why.get("source") in direct.NAMES) == evolved
+        ]
+        if evolved:
+            chosen = list(takewhile(self._is_settled, chosen))
+        settled = [(r.candidate.params, r.outcomes) for r in chosen if self._is_settled(r)]
+        if evolved:
+            return settled
+        return [(a.params, a.outcomes) for a in self._additions] + settled
 
     def _explained(
         self, number: int, iteration: int, proposal: Proposal, gain: tuple[float, float] | None
@@ -358,6 +401,8 @@ class Campaign:
         return Fitting.of(self._observed, self.space, self.objectives)
 
     def _fit(self) -> Fitted | None:
+        if self.definition.optimizer.surrogate == "none":
+            return None
         inputs = self._fitting()
         if inputs is None:
             return None
@@ -369,8 +414,12 @@ class Campaign:
         """Return the surrogate of the present observations as plain data, and keep it for `ask`.
 
         Raises:
-            StateError: An objective has not been observed yet.
+            StateError: An objective has not been observed yet, or the definition wants none.
         """
+        if self.definition.optimizer.surrogate == "none":
+            raise StateError(
+                "this campaign searches without a surrogate", "declare surrogate: auto to have one"
+            )
         inputs, fitted = self._fitting(), self._fit()
         if inputs is None or fitted is None:
             raise StateError(

@@ -154,7 +154,7 @@ class Optimizer(Declared):
     """How candidates are chosen and how many there are."""
 
     method: Literal["cma-es"] = "cma-es"
-    surrogate: Literal["auto", "gp"] = "auto"
+    surrogate: Literal["auto", "gp", "none"] = "auto"
     acquisition: Literal[
         "auto", "ei", "noisy_ei", "ucb", "pi", "thompson", "ehvi", "noisy_ehvi", "parego"
     ] = "auto"

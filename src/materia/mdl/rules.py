@@ -58,6 +58,7 @@ def judge(data: Mapping[str, Any], findings: Findings) -> None:
     optimizer = _valid(Optimizer, data.get("optimizer", {}))
     if optimizer is not None:
         _judge_optimizer(optimizer, len(names.objectives), findings)
+        _judge_direct(optimizer, data, findings)
 
 
 def _valid(model: type[Model], value: Any) -> Model | None:
@@ -169,6 +170,20 @@ def _judge_acquisition(name: str, n_objectives: int, findings: Findings) -> None
         what = f"acquisition {name} is for several objectives, but there is one"
         fix = f"write acquisition: {', '.join(FOR_ONE)}, or auto"
         findings.error(("optimizer", "acquisition"), what, fix)
+
+
+def _judge_direct(optimizer: Optimizer, data: Mapping[str, Any], findings: Findings) -> None:
+    if optimizer.surrogate != "none":
+        return
+    here = ("optimizer", "surrogate")
+    if optimizer.acquisition != "auto":
+        what = f"acquisition {optimizer.acquisition} needs a surrogate, but surrogate is none"
+        findings.error(("optimizer", "acquisition"), what, "remove acquisition, or surrogate: none")
+    evaluator = data.get("evaluator")
+    is_table = isinstance(evaluator, dict) and evaluator.get("type") == "table"
+    if is_table or data.get("candidates") is not None:
+        what = "rows of a table cannot be evolved, but surrogate is none"
+        findings.error(here, what, "write surrogate: auto")
 
 
 def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings) -> None:
