@@ -72,6 +72,7 @@ class Campaign:
         self._additions: list[Addition] = []
         self._gathered: Observations | None = None
         self._fitted: Fitted | None = None
+        self._replayed: direct.Replayed | None = None
 
     @classmethod
     def from_definition(
@@ -236,7 +237,8 @@ class Campaign:
             optimizer = self.definition.optimizer
             told = direct.Told.of(self._settled(evolved=True), self.space, self.objectives)
             size = direct.population_size(self.space.d, self.objectives.m, optimizer.batch_size)
-            evolution = direct.replay(start, told, size)
+            self._replayed = direct.replay(start, told, size, self._replayed)
+            evolution = self._replayed.evolution
             n_evolved = sum(r.candidate.why.get("source") in direct.NAMES for r in self._records)
             rng = np.random.default_rng(np.random.SeedSequence([optimizer.seed, iteration, first]))
             taken |= set(map(key_of, points))

@@ -62,6 +62,11 @@ class Told:
             is_broken.astype(np.float64),
         )
 
+    def equals(self, other: Told) -> bool:
+        """Return whether both hold the same."""
+        pairs = ((self.X, other.X), (self.Y, other.Y), (self.penalty, other.penalty))
+        return all(np.array_equal(a, b) for a, b in pairs)
+
     def rows(self, rows: slice) -> Told:
         """Return some of it."""
         return Told(self.X[rows], self.Y[rows], self.penalty[rows])
@@ -78,6 +83,8 @@ def population_size(d: int, m: int, batch_size: int) -> int:
 
 def ranked(told: Told) -> NDArray[np.intp]:
     """Return the rows from best to worst: less penalty, earlier front, more hypervolume alone."""
+    if told.Y.shape[1] == 1:
+        return np.lexsort((told.Y[:, 0], told.penalty, np.isinf(told.Y[:, 0])))
     order: list[int] = []
     left = np.arange(len(told.X))
     key = told.penalty + np.where(np.isfinite(told.Y).all(axis=1), 0.0, np.inf)
@@ -194,19 +201,39 @@ class SeveralEvolution:
         return path, (1 - c_cov) * self._C + c_cov * (outer + lost * self._C)
 
 
-def replay(start: Told, told: Told, n: int) -> Evolution | SeveralEvolution:
+@dataclass(frozen=True)
+class Replayed:
+    """An evolution with what it was told, so that it need not begin anew."""
+
+    start: Told
+    told: Told
+    evolution: Evolution | SeveralEvolution
+
+    def goes_on_with(self, start: Told, told: Told) -> bool:
+        """Return whether this is the beginning of a replay."""
+        k = len(self.told.X)
+        return self.start.equals(start) and self.told.equals(told.rows(slice(0, k)))
+
+
+def replay(start: Told, told: Told, n: int, known: Replayed | None = None) -> Replayed:
     """Return the evolution after all whole generations of what was told, in order of asking.
 
     Args:
         start: Points of the initial design, and earlier data.
         told: Points that the evolution asked, answered without a gap.
         n: Points of a generation.
+        known: An earlier replay, used up when this one goes on from it.
     """
-    kind = Evolution if start.Y.shape[1] == 1 else SeveralEvolution
-    evolution = kind(start, n)
-    for first in range(0, len(told.X) - n + 1, n):
+    n_learnt = len(told.X) - len(told.X) % n
+    told = told.rows(slice(0, n_learnt))
+    if known is not None and known.goes_on_with(start, told):
+        evolution, begin = known.evolution, len(known.told.X)
+    else:
+        kind = Evolution if start.Y.shape[1] == 1 else SeveralEvolution
+        evolution, begin = kind(start, n), 0
+    for first in range(begin, n_learnt, n):
         evolution.learn(told.rows(slice(first, first + n)))
-    return evolution
+    return Replayed(start, told, evolution)
 
 
 def proposed(
