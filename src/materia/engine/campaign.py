@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from materia.engine import convergence, explanations, fitting
+from materia.engine import convergence, direct, explanations, fitting
 from materia.engine.candidates import (
     FAILED,
     INITIAL_DESIGN,
@@ -35,31 +36,34 @@ from materia.engine.space import SearchSpace
 from materia.engine.standing import Standing, reference_point
 from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.threads import single_threaded
-from materia.errors import DataError, NotFoundError, StateError
+from materia.errors import DataError, NotFoundError, StateError, SurrogateError
 from materia.mdl.definition import Definition
 
 FORMAT = 1
+FALLBACK = "fallback"
+"""Source of candidates of the design that stand in where no surrogate could be fitted."""
 
 
 class Campaign:
     """One optimisation campaign, in memory.
 
     Args:
-        definition: What the user declared; at most two objectives.
+        definition: What the user declared.
         pool: Rows of `params` that alone may be asked, for campaigns over a fixed table. Rows
             outside the search space or against a constraint are left out.
 
     Raises:
         InfeasibleError: A composition cannot reach its total.
-        StateError: Too many objectives, a surrogate that is not installed, or the definition names
-            a table of candidates and no pool was given.
+        StateError: A surrogate that is not installed, or the definition names a table of
+            candidates and no pool was given.
     """
 
     def __init__(
         self, definition: Definition, pool: Iterable[Mapping[str, Any]] | None = None
     ) -> None:
         _check_supported(definition, has_pool=pool is not None)
-        fitting.kind_declared(definition.optimizer)
+        if definition.optimizer.surrogate != "none":
+            fitting.kind_declared(definition.optimizer)
         self.definition = definition
         self.space = SearchSpace(definition)
         self.constraints = Constraints(definition, self.space)
@@ -72,6 +76,7 @@ class Campaign:
         self._additions: list[Addition] = []
         self._gathered: Observations | None = None
         self._fitted: Fitted | None = None
+        self._replayed: direct.Replayed | None = None
 
     @classmethod
     def from_definition(
@@ -196,44 +201,93 @@ class Campaign:
     def _propose(self, n: int, iteration: int) -> list[Candidate]:
         first = len(self._records)
         taken = self._taken()
-        fitted = self._fit()
+        if self.definition.optimizer.surrogate == "none":
+            return self._evolve(n, iteration)
+        why = {"source": INITIAL_DESIGN}
+        try:
+            fitted = self._fit()
+        except SurrogateError as error:
+            fitted, why = None, {"source": FALLBACK, "reason": error.message}
         n_design = n
         if fitted is not None:
             n_design = min(n, max(0, self.initial_samples - len(self._additions) - first))
         points = self._reachable.design(n_design, taken)
         candidates = [
-            _candidate(first + i, iteration, params, None, {"source": INITIAL_DESIGN})
+            _candidate(first + i, iteration, params, None, dict(why))
             for i, params in enumerate(points)
         ]
         if fitted is not None and len(candidates) < n:
             rng = np.random.default_rng(
                 np.random.SeedSequence([self.definition.optimizer.seed, iteration, first])
             )
-            proposals = self._proposer.propose(
-                self._knowledge(fitted, points),
-                n - len(points),
-                taken.union(map(key_of, points)),
-                rng,
-            )
+            known = self._knowledge(fitted, points)
+            known_keys = taken.union(map(key_of, points))
+            proposals = self._proposer.propose(known, n - len(points), known_keys, rng)
+            gain = self._proposer.remaining_gain(known, rng)
             candidates += [
-                self._explained(first + len(points) + i, iteration, proposal)
+                self._explained(first + len(points) + i, iteration, proposal, gain)
                 for i, proposal in enumerate(proposals)
             ]
         return candidates
 
-    def _explained(self, number: int, iteration: int, proposal: Proposal) -> Candidate:
+    def _evolve(self, n: int, iteration: int) -> list[Candidate]:
+        """Return candidates of the initial design, then of an evolution without a surrogate."""
+        first, taken = len(self._records), self._taken()
+        start = direct.Told.of(self._settled(evolved=False), self.space, self.objectives)
+        n_design = max(0, self.initial_samples - len(self._additions) - first)
+        points = self._reachable.design(n if len(start.X) == 0 else min(n, n_design), taken)
+        sources = [INITIAL_DESIGN] * len(points)
+        if len(points) < n:
+            optimizer = self.definition.optimizer
+            told = direct.Told.of(self._settled(evolved=True), self.space, self.objectives)
+            size = direct.population_size(self.space.d, self.objectives.m, optimizer.batch_size)
+            self._replayed = direct.replay(start, told, size, self._replayed)
+            evolution = self._replayed.evolution
+            n_evolved = sum(r.candidate.why.get("source") in direct.NAMES for r in self._records)
+            rng = np.random.default_rng(np.random.SeedSequence([optimizer.seed, iteration, first]))
+            taken |= set(map(key_of, points))
+            found = direct.proposed(
+                evolution, self._reachable, n - len(points), n_evolved % size, taken, rng
+            )
+            points += found
+            sources += [evolution.name] * len(found)
+        return [
+            _candidate(first + i, iteration, params, None, {"source": source})
+            for i, (params, source) in enumerate(zip(points, sources, strict=True))
+        ]
+
+    def _settled(self, *, evolved: bool) -> list[tuple[Params, dict[str, Any] | None]]:
+        """Return params and outcomes (None: failed) in the order of asking.
+
+        Those that an evolution asked end at the first one without an answer.
+        """
+        chosen = [
+            r for r in self._records if (r.candidate.why.get("source") in direct.NAMES) == evolved
+        ]
+        if evolved:
+            chosen = list(takewhile(self._is_settled, chosen))
+        settled = [(r.candidate.params, r.outcomes) for r in chosen if self._is_settled(r)]
+        if evolved:
+            return settled
+        return [(a.params, a.outcomes) for a in self._additions] + settled
+
+    def _explained(
+        self, number: int, iteration: int, proposal: Proposal, gain: tuple[float, float] | None
+    ) -> Candidate:
         mean = self.objectives.measured(proposal.mean[None])[0]
         predicted = {
             name: {"mean": float(mean[j]), "std": float(proposal.std[j])}
             for j, name in enumerate(self.objectives.names)
         }
         value = proposal.acquisition
-        why = {
-            "source": "ei" if self.objectives.m == 1 else "ehvi",
+        why: dict[str, Any] = {
+            "source": proposal.source,
             "acquisition": math.exp(min(value, 700.0)),
             "log_acquisition": value if math.isfinite(value) else None,
             **self._reasons(proposal),
         }
+        if gain is not None and math.isfinite(sum(gain)):
+            why["remaining_gain"] = {"mean": gain[0], "std": gain[1]}
         return _candidate(number, iteration, proposal.params, predicted, why)
 
     def _reasons(self, proposal: Proposal) -> dict[str, Any]:
@@ -253,7 +307,8 @@ class Campaign:
 
     @cached_property
     def _proposer(self) -> Proposer:
-        return Proposer(self._reachable, self.objectives)
+        acquisition = self.definition.optimizer.acquisition
+        return Proposer(self._reachable, self.objectives, acquisition)
 
     def _knowledge(self, fitted: Fitted, design: list[Params]) -> Knowledge:
         """Return what the next points are chosen from; `design` has just become pending."""
@@ -368,6 +423,8 @@ class Campaign:
         return Fitting.of(self._observed, self.space, self.objectives, self.definition.optimizer)
 
     def _fit(self) -> Fitted | None:
+        if self.definition.optimizer.surrogate == "none":
+            return None
         inputs = self._fitting()
         if inputs is None:
             return None
@@ -379,8 +436,12 @@ class Campaign:
         """Return the surrogate of the present observations as plain data, and keep it for `ask`.
 
         Raises:
-            StateError: An objective has not been observed yet.
+            StateError: An objective has not been observed yet, or the definition wants none.
         """
+        if self.definition.optimizer.surrogate == "none":
+            raise StateError(
+                "this campaign searches without a surrogate", "declare surrogate: auto to have one"
+            )
         inputs, fitted = self._fitting(), self._fit()
         if inputs is None or fitted is None:
             raise StateError(
@@ -538,8 +599,8 @@ class Campaign:
     def best(self) -> dict[str, Any] | None:
         """Return the best observation, {"id", "params", "outcomes"}, or None.
 
-        With two objectives it is a compromise: the point of the front that is nearest to the best
-        value of every objective, each scaled to its range on the front.
+        With several objectives it is a compromise: the point of the front that is nearest to the
+        best value of every objective, each scaled to its range on the front.
         """
         return self._standing().best()
 
@@ -567,9 +628,12 @@ class Campaign:
         """Return whether the campaign has converged, why, and its trace.
 
         Returns:
-            {"converged", "reason", "trace"}; the trace has one entry per iteration whose
-            candidates all have an answer: iteration, n_observations, hypervolume, best (the best
-            outcome of a single objective).
+            {"converged", "reason", "trace", "remaining"}; the trace has one entry per iteration
+            whose candidates all have an answer: iteration, n_observations, hypervolume, best (the
+            best outcome of a single objective). `remaining` is what the surrogate of the last
+            proposal expected that the best possible points would still add: mean and std, in the
+            unit of the objective or of the hypervolume, the iteration, and an advice, "stop" or
+            "go on"; None before the first proposal. It is no more than an advice.
         """
         trace = self._standing().trace(self._n_settled_iterations())
         first = first_model_number(self._records)
@@ -584,7 +648,30 @@ class Campaign:
                 objectives=self.objectives,
                 initial=self._observed.outcomes[self._observed.is_initial],
             )
-        return {"converged": reason is not None, "reason": reason, "trace": trace}
+        if (enough := self._standing().reached()) is not None:
+            reason = f"'{enough}' is good enough: it reaches what 'stop_at' asks for"
+        return {
+            "converged": reason is not None,
+            "reason": reason,
+            "trace": trace,
+            "remaining": self._remaining(),
+        }
+
+    def _remaining(self) -> dict[str, Any] | None:
+        """Return the gain that was left at the last proposal, and what follows from it."""
+        for record in reversed(self._records):
+            gain = record.candidate.why.get("remaining_gain")
+            if gain is not None:
+                observed = self._observed
+                scale = convergence.scale_of(
+                    self.hypervolume() or 0.0,
+                    self.objectives,
+                    observed.outcomes[observed.is_initial],
+                )
+                threshold = self.definition.optimizer.active_learning.convergence_threshold
+                found = convergence.advice(gain, threshold, scale)
+                return {**gain, "iteration": record.candidate.iteration, "advice": found}
+        return None
 
     def _n_settled_iterations(self) -> int:
         """Return how many iterations, from the first one on, have no open candidate."""
@@ -658,12 +745,6 @@ def _candidate(
 
 
 def _check_supported(definition: Definition, *, has_pool: bool) -> None:
-    if len(definition.objectives) > 2:
-        raise StateError(
-            f"{len(definition.objectives)} objectives are declared; "
-            "at most two can be optimised together for now",
-            "turn the others into outcome constraints or leave them out",
-        )
     evaluator = definition.evaluator
     needs_pool = definition.candidates is not None or (
         evaluator is not None and evaluator.type == "table"

@@ -104,10 +104,33 @@ class Runs:
         Args:
             merit: Of the last offspring, (r, n_offspring); larger is better.
         """
-        s, d = self._s, self._m.shape[1]
+        s = self._s
         self._generation += 1
         order = np.argsort(-merit, axis=1, kind="stable")[:, : len(s.weights)]
-        y = np.take_along_axis(self._y, order[:, :, None], axis=1)
+        self._move(np.take_along_axis(self._y, order[:, :, None], axis=1))
+
+    def learn(self, X: FloatArray) -> None:
+        """Move the only run towards the best of points (n, d) given from best to worst.
+
+        They need not be its own offspring; steps longer than any of those are shortened, as N.
+        Hansen does with injected points (arXiv:1110.4181).
+        """
+        d, n_parents = X.shape[1], len(self._s.weights)
+        y = (X[:n_parents] - self._m) / self._sigma[:, None]
+        white = y / self._D if self._s.is_diagonal else y @ self._B[0] / self._D
+        length = np.sqrt(np.sum(white**2, axis=1, keepdims=True))
+        longest = math.sqrt(d) + 2.0 * d / (d + 2.0)
+        self._generation += 1
+        self._move((y * np.minimum(1.0, longest / np.maximum(length, 1e-300)))[None])
+
+    @property
+    def n_offspring(self) -> int:
+        """Offspring of each run in a generation."""
+        return self._s.n_offspring
+
+    def _move(self, y: FloatArray) -> None:
+        """Update everything from the steps of the parents, best first, (r, mu, d)."""
+        s, d = self._s, self._m.shape[1]
         y_w = np.einsum("i,rid->rd", s.weights, y)
         self._m = self._m + self._sigma[:, None] * y_w
         pace = math.sqrt(s.c_sigma * (2 - s.c_sigma) * s.mu_eff)

@@ -32,6 +32,8 @@ class Objectives:
         names: In the order of declaration.
         m: Number of objectives.
         folded: Per objective, whether it has a target.
+        reference_point: In `Y`, (m,), NaN where not declared.
+        stop_at: What is good enough, in `Y`, (m,), NaN where not declared.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -48,6 +50,8 @@ class Objectives:
         references = [o.reference_point for o in definition.objectives]
         raw = np.array([math.nan if r is None else float(r) for r in references])
         self.reference_point = self.minimised(raw[None])[0]
+        enough = [math.nan if o.stop_at is None else o.stop_at for o in definition.objectives]
+        self.stop_at = self.minimised(np.array(enough)[None])[0]
         self._relations = [parse(c.expression) for c in definition.outcome_constraints]
         self.n_outcome_constraints = len(self._relations)
 
@@ -62,6 +66,19 @@ class Objectives:
     def fold(self, turned: FloatArray) -> FloatArray:
         """Return `Y` from turned outcomes, (n, m)."""
         return np.where(np.array(self.folded), np.abs(turned), turned)
+
+    def expected(self, mean: FloatArray, std: FloatArray) -> FloatArray:
+        """Return the turned outcomes, (n, m), that normal ones are worth on average.
+
+        That is the mean, except for an objective with a target: a point whose mean is the target
+        will miss it by about its standard deviation, and must not be believed to hit it.
+        """
+        from scipy.special import erf
+
+        z = mean / (std * math.sqrt(2.0))
+        deviation = std * math.sqrt(2.0 / math.pi) * np.exp(-z * z) + mean * erf(z)
+        signed = np.where(mean < 0, -deviation, deviation)
+        return np.where(np.array(self.folded), signed, mean)
 
     def measured(self, turned: FloatArray) -> FloatArray:
         """Return outcomes in the user's units, (n, m), from turned ones."""

@@ -26,9 +26,7 @@ def is_non_dominated(Y: FloatArray) -> BoolArray:
     keep[:] = False
     if len(rows) == 0:
         return keep
-    unique, inverse = np.unique(Y[rows], axis=0, return_inverse=True)
-    on_front = _sweep(unique) if Y.shape[1] <= 2 else _filter(unique)
-    keep[rows] = on_front[inverse.reshape(-1)]
+    keep[rows] = _sweep(Y[rows]) if Y.shape[1] <= 2 else _filter(Y[rows])
     return keep
 
 
@@ -62,16 +60,24 @@ def _scaled(column: FloatArray) -> FloatArray:
 
 
 def _sweep(Y: FloatArray) -> BoolArray:
-    """Front of distinct rows in lexicographic order: each new least last column is on it."""
-    last = Y[:, -1]
-    least = np.minimum.accumulate(last)
-    before = np.append(np.inf, least[:-1])
-    is_first = np.append(True, np.zeros(len(Y) - 1, dtype=np.bool_))
-    return np.asarray(is_first if Y.shape[1] == 1 else (last < before) | is_first)
+    """Front of one or two objectives: in order of the first, each new least second is on it."""
+    if Y.shape[1] == 1:
+        return np.asarray(Y[:, 0] == Y[:, 0].min())
+    order = np.lexsort((Y[:, 1], Y[:, 0]))
+    first, second = Y[order, 0], Y[order, 1]
+    before = np.append(np.inf, np.minimum.accumulate(second)[:-1])
+    is_on = second < before
+    is_on[0] = True
+    # Copies of a front point follow it at once.
+    is_copy = np.append(False, (first[1:] == first[:-1]) & (second[1:] == second[:-1]))
+    leader = np.maximum.accumulate(np.where(is_copy, 0, np.arange(len(Y))))
+    keep = np.empty(len(Y), dtype=np.bool_)
+    keep[order] = is_on[leader]
+    return keep
 
 
 def _filter(Y: FloatArray) -> BoolArray:
-    """Front of distinct rows with any number of objectives."""
+    """Front of any number of objectives."""
     import moocore
 
     if not np.isfinite(Y).all():
@@ -90,12 +96,9 @@ def hypervolume(Y: FloatArray, reference_point: FloatArray) -> float:
     inside = Y[np.all(reference_point > Y, axis=1)]
     if len(inside) == 0:
         return 0.0
-    front = np.unique(inside[is_non_dominated(inside)], axis=0)
-    if front.shape[1] == 1:
-        return float(reference_point[0] - front[0, 0])
-    if front.shape[1] == 2:
-        tops = np.append(reference_point[1], front[:-1, 1])
-        return float(np.sum((reference_point[0] - front[:, 0]) * (tops - front[:, 1])))
+    if inside.shape[1] == 1:
+        return float(reference_point[0] - inside.min())
     import moocore
 
-    return float(moocore.hypervolume(front, ref=reference_point))
+    # What is dominated or repeated adds nothing.
+    return float(moocore.hypervolume(inside, ref=reference_point))

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materia.engine import cmaes
-from materia.engine.acquisition.expected_improvement import ExpectedImprovement
-from materia.engine.acquisition.hypervolume_improvement import HypervolumeImprovement
+from materia.engine.acquisition.choice import Choice, chosen
 from materia.engine.acquisition.success import Success
 from materia.engine.objectives import Objectives
-from materia.engine.pareto import is_non_dominated
+from materia.engine.pareto import hypervolume, is_non_dominated
 from materia.engine.reachable import Key, Params, Reachable, key_of
 from materia.engine.surrogates.independent import IndependentProcesses
+from materia.engine.surrogates.paths import Paths, can_be_drawn
 
 FloatArray = NDArray[np.float64]
 Acquisition = Callable[[FloatArray], FloatArray]
@@ -31,6 +31,7 @@ _MAX_MOVES = 10
 _SAME, _NOISE = 0.0005, 1e-4
 # Rows of a listed space that are judged together, to bound the memory of the posterior.
 _BLOCK = 4096
+_N_FUTURES = 32
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,15 @@ class Proposal:
         params: In the user's units.
         mean: Predicted turned outcomes, (m,).
         std: Their standard deviations, (m,).
-        acquisition: Log of the expected improvement it was chosen for.
+        acquisition: Log of the acquisition function that it was chosen for.
+        source: Name of that function.
     """
 
     params: Params
     mean: FloatArray
     std: FloatArray
     acquisition: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,14 @@ class Proposer:
     Args:
         reachable: Which points may be asked.
         objectives: What they are chosen for.
+        acquisition: Name of the acquisition function, or "auto".
     """
 
-    def __init__(self, reachable: Reachable, objectives: Objectives) -> None:
+    def __init__(
+        self, reachable: Reachable, objectives: Objectives, acquisition: str = "auto"
+    ) -> None:
         self._reachable, self._objectives = reachable, objectives
+        self._acquisition_name = acquisition
         self._space, self._constraints = reachable.space, reachable.constraints
 
     def propose(
@@ -105,47 +112,97 @@ class Proposer:
         seeds = self._seeds(known.X, turned)
         if len(known.pending):
             is_open = np.isnan(known.pending_turned)
-            expected = np.where(is_open, surrogate.predict(known.pending)[0], known.pending_turned)
+            expected = self._objectives.expected(*surrogate.predict(known.pending))
+            expected = np.where(is_open, expected, known.pending_turned)
             turned = np.vstack([turned, expected])
             surrogate = surrogate.believe(known.pending, is_open)
         success = Success.of(known.measured, known.failed, known.surrogate)
         affordable = _RUN_OBSERVATIONS // max(len(known.measured), 1)
         n_runs = min(max(affordable, _MIN_RUNS), _MAX_RUNS)
+        choice = Choice(
+            chosen(self._acquisition_name, known.surrogate),
+            self._objectives,
+            known.surrogate,
+            known.reference_point,
+            len(known.measured),
+            rng,
+        )
+        points = np.vstack([known.X, known.pending])
         proposals: list[Proposal] = []
         for _ in range(n):
-            acquisition = self._acquisition(surrogate, turned, known.reference_point, success)
+            improvement = choice.improvement(surrogate, points, turned)
+            acquisition = self._acquisition(surrogate, improvement, success)
             found = self._search(acquisition, seeds, taken, asked, rng, n_runs)
             if found is None:
                 break
             params, value = found
             x = self._space.encode([params])
             mean, std = surrogate.predict(x)
-            proposals.append(Proposal(params, mean[0], std[0], value))
+            proposals.append(Proposal(params, mean[0], std[0], value, choice.name))
             taken.add(key_of(params))
             asked = np.vstack([asked, x]) if surrogate.noise > _NOISE else asked
             surrogate = surrogate.believe(x, np.ones((1, self._objectives.m), dtype=np.bool_))
-            turned = np.vstack([turned, mean])
+            turned = np.vstack([turned, self._objectives.expected(mean, std)])
+            points = np.vstack([points, x])
         return proposals
+
+    def remaining_gain(
+        self, known: Knowledge, rng: np.random.Generator
+    ) -> tuple[float, float] | None:
+        """Return mean and std of what the best possible points would still add.
+
+        The unit is that of the objective or, of several, of the hypervolume. Draws of the
+        surrogate are optimised over points everywhere and around the best ones, which finds a
+        little less than there is. None where the surrogate cannot be drawn.
+        """
+        if not can_be_drawn(known.surrogate) or len(known.X) == 0:
+            return None
+        seeds = self._seeds(known.X, known.surrogate.predict(known.X)[0])
+        cloud = self._reachable.cloud[:_BLOCK]
+        if self._reachable.listed is None:
+            cloud = np.vstack([cloud, self._neighbours(seeds, rng)])
+        futures = self._outcomes(known.surrogate, np.vstack([known.X, cloud]), rng)
+        gains = [
+            self._gain(future[: len(known.X)], future, known.reference_point) for future in futures
+        ]
+        return float(np.mean(gains)), float(np.std(gains))
+
+    def _outcomes(
+        self, surrogate: IndependentProcesses, X: FloatArray, rng: np.random.Generator
+    ) -> list[FloatArray]:
+        """Return turned outcomes (n, m) at points (n, d), drawn several times."""
+        values = Paths(surrogate, _N_FUTURES, rng)(X)
+        for j, process in enumerate(surrogate.processes):
+            values[:, j] = process.warp.invert(values[:, j], np.zeros_like(values[:, j]))[0]
+        return [values[:, :, s] for s in range(_N_FUTURES)]
+
+    def _gain(self, before: FloatArray, after: FloatArray, reference_point: FloatArray) -> float:
+        """Return how much more turned outcomes (k, m) amount to than a part of them (n, m)."""
+        amounts = []
+        for turned in (before, after):
+            Y = self._objectives.fold(turned)
+            Y = Y[self._objectives.is_feasible(self._objectives.measured(turned))]
+            if self._objectives.m > 1:
+                amounts.append(hypervolume(Y, reference_point))
+            else:
+                amounts.append(-float(Y.min()) if len(Y) else -np.inf)
+        return float(amounts[1] - amounts[0]) if np.isfinite(amounts[0]) else 0.0
 
     def _acquisition(
         self,
         surrogate: IndependentProcesses,
-        turned: FloatArray,
-        reference_point: FloatArray,
+        improvement: Acquisition | None,
         success: Success | None,
     ) -> Acquisition:
-        """Return the log expected improvement times what makes it count at all.
+        """Return the log of the improvement times what makes it count at all.
 
         Args:
             surrogate: With pending points believed.
-            turned: Turned outcomes, known or believed, that are to be improved on, (n, m).
-            reference_point: In `Y`, (m,).
+            improvement: Log of what a point is worth; None where nothing can be improved on.
             success: Chance that an evaluation does not fail; None where none ever did.
         """
         objectives = self._objectives
-        feasible = turned[objectives.is_feasible(objectives.measured(turned))]
         factors: list[Acquisition] = []
-        improvement = self._improvement(surrogate, objectives.fold(feasible), reference_point)
         if improvement is not None:
             factors.append(improvement)
         if objectives.n_outcome_constraints:
@@ -158,17 +215,6 @@ class Proposer:
         if len(factors) == 1:
             return factors[0]
         return lambda X: np.sum([factor(X) for factor in factors], axis=0)
-
-    def _improvement(
-        self, surrogate: IndependentProcesses, Y: FloatArray, reference_point: FloatArray
-    ) -> Acquisition | None:
-        folded = self._objectives.folded
-        if self._objectives.m == 1:
-            if len(Y) == 0:
-                return None
-            return ExpectedImprovement(surrogate, surrogate.warped_best(Y), folded[0])
-        front = Y[is_non_dominated(Y)]
-        return HypervolumeImprovement(surrogate, front, reference_point, (folded[0], folded[1]))
 
     def _seeds(self, X: FloatArray, turned: FloatArray) -> FloatArray:
         """Return observed points on the front, or the best ones of a single objective."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from materia.engine import convergence
 from materia.engine.objectives import Objectives
 from materia.engine.observations import Observations
 from materia.engine.pareto import hypervolume, is_non_dominated
@@ -73,6 +74,12 @@ class Standing:
         distance = np.sum(((Y - Y.min(axis=0)) / np.where(span > 0, span, 1.0)) ** 2, axis=1)
         row = rows[int(np.argmin(distance))]
         return self._observed.point(int(row), self._objectives.names)
+
+    def reached(self) -> str | None:
+        """Return the id of the first observation that is good enough, or None."""
+        rows = np.flatnonzero(self._observed.counts)
+        found = convergence.reached(self._Y[rows], self._objectives)
+        return None if found is None else self._observed.ids[rows[found]]
 
     def hypervolume(self) -> float | None:
         """Return the dominated hypervolume, None until the reference point is fixed."""

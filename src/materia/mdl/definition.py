@@ -37,7 +37,7 @@ def _or_plugin(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 
 
 SurrogateName = Annotated[
-    Literal["auto", "gp", "mlp_ensemble", "random_forest"], WrapValidator(_or_plugin)
+    Literal["auto", "gp", "mlp_ensemble", "random_forest", "none"], WrapValidator(_or_plugin)
 ]
 
 
@@ -118,6 +118,7 @@ class Objective(Declared):
     target: Number | None = None
     unit: Unit | None = None
     reference_point: Number | None = None
+    stop_at: Number | None = None
     description: Remark | None = None
 
 
@@ -172,7 +173,9 @@ class Optimizer(Declared):
 
     method: Literal["cma-es"] = "cma-es"
     surrogate: SurrogateName = "auto"
-    acquisition: Literal["auto", "ei", "ehvi"] = "auto"
+    acquisition: Literal[
+        "auto", "ei", "noisy_ei", "ucb", "pi", "thompson", "ehvi", "noisy_ehvi", "parego"
+    ] = "auto"
     budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
     batch_size: Annotated[int, Field(strict=True, ge=1, le=100)] = 4
     seed: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)] = 0

@@ -16,10 +16,12 @@ from materia.mdl.parameter_rules import judge_parameter
 from materia.mdl.places import Path, written
 from materia.mdl.shape import PARAMETER_KINDS
 
-MAX_OBJECTIVES = 2
-"""Objectives that can be optimised for now."""
 MAX_NAMES = 200
 """Parameters and parts together."""
+
+FOR_ONE = ("ei", "noisy_ei", "ucb", "pi", "thompson")
+FOR_SEVERAL = ("ehvi", "noisy_ehvi", "parego")
+"""Acquisition functions by the number of objectives that they are for."""
 
 _MOST = 100  # entries of any list; a longer one has been reported already
 
@@ -56,6 +58,7 @@ def judge(data: Mapping[str, Any], findings: Findings) -> None:
     optimizer = _valid(Optimizer, data.get("optimizer", {}))
     if optimizer is not None:
         _judge_optimizer(optimizer, len(names.objectives), findings)
+        _judge_direct(optimizer, data, findings)
 
 
 def _valid(model: type[Model], value: Any) -> Model | None:
@@ -144,11 +147,6 @@ def _judge_names(data: Mapping[str, Any], names: Names, findings: Findings) -> N
 
 
 def _judge_objectives(data: Mapping[str, Any], findings: Findings) -> None:
-    entries = data.get("objectives")
-    if isinstance(entries, list) and len(entries) > MAX_OBJECTIVES:
-        what = f"there are {len(entries)} objectives; at most two can be optimised for now"
-        fix = "keep the two that matter most"
-        findings.error(("objectives", MAX_OBJECTIVES), what, fix)
     for path, entry in _entries(data, "objectives"):
         objective = _valid(Objective, entry)
         if objective is None or objective.target is None:
@@ -163,14 +161,34 @@ def _judge_objectives(data: Mapping[str, Any], findings: Findings) -> None:
             )
 
 
+def _judge_acquisition(name: str, n_objectives: int, findings: Findings) -> None:
+    if name in FOR_ONE and n_objectives > 1:
+        what = f"acquisition {name} is for one objective, but there are {n_objectives}"
+        fix = f"write acquisition: {', '.join(FOR_SEVERAL)}, or auto"
+        findings.error(("optimizer", "acquisition"), what, fix)
+    if name in FOR_SEVERAL and n_objectives == 1:
+        what = f"acquisition {name} is for several objectives, but there is one"
+        fix = f"write acquisition: {', '.join(FOR_ONE)}, or auto"
+        findings.error(("optimizer", "acquisition"), what, fix)
+
+
+def _judge_direct(optimizer: Optimizer, data: Mapping[str, Any], findings: Findings) -> None:
+    if optimizer.surrogate != "none":
+        return
+    here = ("optimizer", "surrogate")
+    if optimizer.acquisition != "auto":
+        what = f"acquisition {optimizer.acquisition} needs a surrogate, but surrogate is none"
+        findings.error(("optimizer", "acquisition"), what, "remove acquisition, or surrogate: none")
+    evaluator = data.get("evaluator")
+    is_table = isinstance(evaluator, dict) and evaluator.get("type") == "table"
+    if is_table or data.get("candidates") is not None:
+        what = "rows of a table cannot be evolved, but surrogate is none"
+        findings.error(here, what, "write surrogate: auto")
+
+
 def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings) -> None:
     budget = optimizer.budget
-    if optimizer.acquisition == "ei" and n_objectives > 1:
-        what = f"acquisition ei is for one objective, but there are {n_objectives}"
-        findings.error(("optimizer", "acquisition"), what, "write acquisition: ehvi, or auto")
-    if optimizer.acquisition == "ehvi" and n_objectives == 1:
-        what = "acquisition ehvi is for two objectives, but there is one"
-        findings.error(("optimizer", "acquisition"), what, "write acquisition: ei, or auto")
+    _judge_acquisition(optimizer.acquisition, n_objectives, findings)
     if optimizer.batch_size > budget and "batch_size" in optimizer.model_fields_set:
         what = f"a batch of {optimizer.batch_size} is more than the budget of {budget}"
         findings.warn(("optimizer", "batch_size"), what, f"lower it to at most {budget}")

@@ -87,9 +87,7 @@ def examine(value: Any, findings: Findings) -> tuple[Definition | None, dict[str
         if findings.is_full:
             break
         path = _path(error)
-        # More objectives than can be optimised have a finding of their own.
-        is_told_elsewhere = path == ("objectives",) and error["type"] == "too_long"
-        if path not in told and not findings.blames(path) and not is_told_elsewhere:
+        if path not in told and not findings.blames(path):
             told.add(path)
             findings.error(path, *in_words(error, path, _schema(path, data)))
     return definition, data

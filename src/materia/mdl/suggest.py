@@ -27,6 +27,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "options": ("parameters", "params", "settings", "args", "config"),
     "timeout_s": ("timeout",),
     "max_nonzero": ("max_parts", "sparsity"),
+    "stop_at": ("good_enough", "stop_value", "target_value", "aspiration"),
     "minimize": ("min", "minimise", "minimum", "lower", "down", "smaller"),
     "maximize": ("max", "maximise", "maximum", "higher", "up", "larger"),
     "continuous": ("float", "real", "double", "number", "numeric", "numerical", "range"),
@@ -35,7 +36,13 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "composition": ("mixture", "simplex", "fraction", "alloy", "compositional"),
     "cma-es": ("cmaes", "cma", "cma_es"),
     "ei": ("expected_improvement", "logei"),
+    "noisy_ei": ("nei", "qnei", "noisy_expected_improvement", "qlognei"),
+    "ucb": ("lcb", "confidence_bound", "upper_confidence_bound", "gp_ucb"),
+    "pi": ("poi", "probability_of_improvement"),
+    "thompson": ("ts", "thompson_sampling"),
     "ehvi": ("expected_hypervolume_improvement", "qehvi", "hypervolume"),
+    "noisy_ehvi": ("nehvi", "qnehvi", "qlognehvi"),
+    "parego": ("qparego", "chebyshev", "scalarised", "scalarized"),
     "gp": ("gaussian_process", "gpr", "kriging"),
 }
 """Words that people use elsewhere for what is called otherwise here."""

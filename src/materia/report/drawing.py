@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -56,9 +57,9 @@ def _figures(content: Content) -> Iterator[tuple[str, Figure]]:
     if len(content.objectives) == 1:
         yield "best_value", figures.best_value(content)
     else:
-        x = content.objectives[0]
-        for y in content.objectives[1:]:
-            name = "pareto_front" if len(content.objectives) == 2 else f"pareto_front_{y.name}"
+        for x, y in combinations(content.objectives, 2):
+            is_only = len(content.objectives) == 2
+            name = "pareto_front" if is_only else f"pareto_front_{x.name}_{y.name}"
             yield name, figures.pareto_front(content, x, y)
         if any(entry.get("hypervolume") is not None for entry in content.trace):
             yield "hypervolume", figures.hypervolume(content)

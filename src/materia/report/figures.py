@@ -79,8 +79,9 @@ def pareto_front(content: Content, x: Column, y: Column) -> Figure:
         _iteration_bar(figure, axes, scale)
     _broken_points(axes, content, x, y)
     front = sorted(content.front, key=lambda row: float(row.values[x.name]))
-    if front and "target" not in (x.aim, y.aim):
-        # The border of what is dominated: steps through the worse of two neighbours.
+    if front and "target" not in (x.aim, y.aim) and len(content.objectives) == 2:
+        # The border of what is dominated: steps through the worse of two neighbours. Seen along a
+        # third objective, points of the front lie behind each other and have no border.
         axes.step(
             [row.values[x.name] for row in front],
             [row.values[y.name] for row in front],

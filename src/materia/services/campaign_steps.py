@@ -67,17 +67,19 @@ def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
 
     row, engine = load_engine(campaign_id)
     life.require_running(row, iteration)
+    quality: dict[str, Any] = {}
+    checkpoint: Any = None
+    fallback: str | None = None
     try:
-        fit = engine.fit()
+        fit = engine.fit() if engine.definition.optimizer.surrogate != "none" else None
     except SurrogateError as error:
         # Announced, and the proposal falls back to the quasi-random design.
         logger.warning("surrogate_not_fitted", campaign_id=campaign_id, reason=error.message)
-        quality: dict[str, Any] = {}
-        checkpoint = None
-        fallback: str | None = error.message
+        fallback = error.message
     else:
-        quality, fallback = fit.quality, None
-        checkpoint = checkpoints.write(campaign_id, iteration, fit.arrays, fit.meta)
+        if fit is not None:
+            quality = fit.quality
+            checkpoint = checkpoints.write(campaign_id, iteration, fit.arrays, fit.meta)
 
     def effects(work: Work) -> None:
         life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)

@@ -31,12 +31,25 @@ def convergence(campaign_id: str) -> dict[str, Any]:
         if row["finished_at"] is not None
     ]
     converged = campaign["state"] == CampaignState.CONVERGED
+    return {
+        "converged": converged,
+        "reason": _reason(campaign) if converged else None,
+        "trace": trace,
+    }
+
+
+def _reason(campaign: Row) -> str:
+    from materia.services import campaign_steps
+
     rule = campaign["definition"]["optimizer"]["active_learning"]
-    reason = (
+    if any(o.get("stop_at") is not None for o in campaign["definition"]["objectives"]):
+        found = campaign_steps.load_engine(campaign["id"])[1].convergence()["reason"]
+        if found is not None:
+            return str(found)
+    return (
         f"{rule['convergence_patience']} iterations brought less than"
         f" {rule['convergence_threshold']:g} of the scale"
     )
-    return {"converged": converged, "reason": reason if converged else None, "trace": trace}
 
 
 def front(

@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
+from materia.engine.acquisition import hypervolume_improvement
 from materia.engine.acquisition.expected_improvement import (
     ExpectedImprovement,
     log_h,
     log_shortfall,
 )
 from materia.engine.acquisition.hypervolume_improvement import HypervolumeImprovement
-from materia.engine.pareto import hypervolume
+from materia.engine.pareto import hypervolume, is_non_dominated
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -137,3 +138,47 @@ def test_front_points_beyond_the_reference_and_equal_ones_change_nothing():
     plain = HypervolumeImprovement(surrogate, FRONT, REFERENCE)(HERE)[0]
     more = np.vstack([FRONT, FRONT[1], [0.5, 9.0], [9.0, 0.5]])
     assert HypervolumeImprovement(surrogate, more, REFERENCE)(HERE)[0] == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("m", [3, 4, 5])
+@pytest.mark.parametrize("is_first_folded", [False, True])
+def test_improvement_of_more_objectives_agrees_with_monte_carlo(m, is_first_folded):
+    rng = np.random.default_rng(m)
+    front = rng.uniform(0.3, 1.0, size=(9, m))
+    front = front[is_non_dominated(front)]
+    reference = np.full(m, 1.2)
+    mean, std = rng.uniform(0.2, 0.7, size=m), rng.uniform(0.1, 0.4, size=m)
+    folded = (is_first_folded,) + (False,) * (m - 1)
+    Y = mean + std * rng.standard_normal((4000, m))
+    Y = np.where(folded, np.abs(Y), Y)
+    before = hypervolume(front, reference)
+    gains = np.array([hypervolume(np.vstack([front, y]), reference) - before for y in Y])
+    error = gains.std() / math.sqrt(len(gains))
+    acquisition = HypervolumeImprovement(Fixed(mean, std), front, reference, folded)
+    assert math.exp(acquisition(HERE)[0]) == pytest.approx(gains.mean(), abs=4 * error)
+
+
+@pytest.mark.parametrize("m", [2, 3, 5])
+def test_its_two_ways_of_summing_agree(m, monkeypatch):
+    rng = np.random.default_rng(m)
+    front = rng.uniform(0.0, 1.0, size=(12, m))
+    acquisition = HypervolumeImprovement(
+        Fixed(np.zeros(m), np.ones(m)), front[is_non_dominated(front)], np.full(m, 1.1)
+    )
+    mean = np.linspace(0.5, 12.0, 300)[:, None] * np.ones(m)
+    std = np.full_like(mean, 0.3)
+    values = acquisition.of(mean, std)
+    assert np.all(np.isfinite(values)) and np.all(np.diff(values) < 0)
+    assert values[0] > -10 and values[-1] < -1000
+    monkeypatch.setattr(hypervolume_improvement, "_TINY", math.inf)
+    assert acquisition.of(mean, std) == pytest.approx(values, rel=1e-9)
+
+
+def test_it_looks_at_many_points_in_blocks():
+    rng = np.random.default_rng(0)
+    front = rng.uniform(0, 1, size=(200, 4))
+    front = front[is_non_dominated(front)]
+    acquisition = HypervolumeImprovement(Fixed([0.0] * 4, [1.0] * 4), front, np.full(4, 1.1))
+    mean, std = rng.uniform(0, 1, size=(700, 4)), rng.uniform(0.01, 0.3, size=(700, 4))
+    single = [acquisition.of(mean[[i]], std[[i]])[0] for i in range(0, 700, 97)]
+    assert acquisition.of(mean, std)[::97] == pytest.approx(single, rel=1e-12)

@@ -23,7 +23,6 @@ from materia.errors import (
     DataError,
     EvaluationError,
     InfeasibleError,
-    MateriaError,
     NotFoundError,
     StateError,
 )
@@ -455,11 +454,6 @@ def test_a_table_campaign_needs_its_rows():
     definition = line().model_copy(update={"candidates": "rows.csv"})
     with pytest.raises(StateError, match="was not given"):
         Campaign.from_definition(definition)
-
-
-def test_three_objectives_are_refused_for_now():
-    with pytest.raises(MateriaError, match="at most two"):
-        Campaign.from_definition(line(objectives=[{"name": n} for n in "abc"]))
 
 
 def test_outcome_constraints_steer_and_decide_what_counts():

@@ -8,6 +8,8 @@ from spaces import continuous, define
 
 from materia import Campaign
 from materia.engine.convergence import stalled
+from materia.engine.fitting import Fitting
+from materia.errors import SurrogateError
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -179,3 +181,58 @@ def test_parity_pairs_measurements_with_predictions_that_did_not_see_them():
     assert len(parity["y1"]["predicted"]) == len(parity["y1"]["std"]) == 12
     assert all(s > 0 for s in parity["y1"]["std"])
     assert parity["y0"]["predicted"] != parity["y0"]["measured"]
+
+
+def test_a_campaign_has_converged_when_one_candidate_is_good_enough_in_everything():
+    objectives = [{"name": "y0", "stop_at": 1.0}, {"name": "y1", "target": 5.0, "stop_at": 5.5}]
+    definition = define(
+        [continuous("a"), continuous("b")], objectives=objectives, budget=30, initial_samples=3
+    )
+    campaign = Campaign.from_definition(definition)
+    batch = campaign.ask(3)
+    campaign.tell({batch[0].id: {"y0": 0.5, "y1": 6.0}, batch[1].id: {"y0": 2.0, "y1": 5.0}})
+    assert campaign.convergence()["converged"] is False
+    campaign.tell({batch[2].id: {"y0": 1.0, "y1": 4.6}})
+    assert campaign.convergence()["reason"] == (
+        "'c0003' is good enough: it reaches what 'stop_at' asks for"
+    )
+    assert campaign.state == "converged"
+
+
+@pytest.mark.parametrize("m", [1, 3])
+def test_the_remaining_gain_shrinks_until_stopping_is_advised(m):
+    objectives = [{"name": f"y{j}", "reference_point": 2.0} for j in range(m)]
+    definition = define(
+        [continuous("a")],
+        objectives=objectives,
+        budget=16,
+        initial_samples=4,
+        batch_size=2,
+        threshold=0.01,
+    )
+    campaign = Campaign.from_definition(definition)
+    assert campaign.convergence()["remaining"] is None
+    gains = []
+    while campaign.next_batch_size():
+        for candidate in campaign.ask():
+            a = candidate.params["a"]
+            told = {f"y{j}": (a - 0.3 - 0.1 * j) ** 2 + 0.1 * math.sin(9 * a) for j in range(m)}
+            campaign.tell({candidate.id: told})
+        gains.append(campaign.convergence()["remaining"])
+    assert gains[1]["mean"] >= 0 and gains[1]["std"] > 0
+    assert gains[-1]["mean"] < 0.1 * max(gains[1]["mean"], 1e-6) or gains[-1]["mean"] < 1e-4
+    assert gains[-1]["advice"] == "stop" and gains[-1]["iteration"] == len(gains) - 1
+    assert Campaign.load(campaign.dump()).convergence() == campaign.convergence()
+
+
+def test_candidates_of_the_design_stand_in_where_no_surrogate_can_be_fitted(monkeypatch):
+    def cannot(self, known):
+        raise SurrogateError("the covariance is not positive definite", "")
+
+    campaign = campaign_of([[1.0, 2.0], [2.0, 1.0]])
+    monkeypatch.setattr(Fitting, "fit", cannot)
+    batch = campaign.ask(2)
+    assert [c.why["source"] for c in batch] == ["fallback"] * 2
+    assert batch[0].why["reason"] == "the covariance is not positive definite"
+    monkeypatch.undo()
+    assert campaign.ask(1)[0].why["source"] == "ehvi"

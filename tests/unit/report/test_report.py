@@ -379,3 +379,18 @@ def test_what_an_evaluator_computed_besides_is_in_the_table() -> None:
     assert first["metadata.state"] == "'=cmd()"
     assert text.splitlines()[0].split(",").count("stiffness") == 1
     assert all(line["formation_energy"] == "" for line in others)
+
+
+def test_of_three_objectives_every_pair_is_drawn(tmp_path: Path) -> None:
+    declared = definition()
+    declared["objectives"] = [*declared["objectives"], {"name": "cost", "direction": "minimize"}]
+    rows = candidates()
+    for row in rows:
+        if row["outcomes"]:
+            row["outcomes"] = {**row["outcomes"], "cost": 3.0}
+    written = report.write(
+        tmp_path, {"name": "beam", "definition": declared}, rows, CONVERGENCE, {}
+    )
+    fronts = {name for name in written if name.startswith("pareto_front")}
+    pairs = ("stiffness_weight", "stiffness_cost", "weight_cost")
+    assert fronts == {f"pareto_front_{pair}" for pair in pairs}

@@ -5,10 +5,12 @@ import { aboutWhy, candidateTable } from "./candidates.js";
 import { CampaignState, describe, isFinal } from "./campaign_state.js";
 import { Chart } from "./chart.js";
 import { chip, confirmed, copyable, h, moment, say, trail, trouble } from "./dom.js";
-import { hypervolume, predictions, progress, tradeOff } from "./figures.js";
+import { hypervolume, pairs, predictions, progress, tradeOff } from "./figures.js";
 import { between, clock, duration, number, withUnit, zone } from "./format.js";
 import { Follower } from "./live.js";
 
+const frontTitle = ({ length }, [first, second]) =>
+  length > 2 ? `Pareto front: ${first.name} and ${second.name}` : "Pareto front";
 const STATUS = { live: "live", reconnecting: "reconnecting…" };
 
 export async function campaignPage(root, { id, signal }) {
@@ -77,7 +79,10 @@ class View {
     const isSingle = objectives.length === 1;
     this.charts = isSingle
       ? [["Value of each evaluation", progress], ["Predicted before, measured after", (now) => predictions(now, objectives[0])]]
-      : [["Pareto front", tradeOff], ["Hypervolume", hypervolume]];
+      : [
+        ...pairs(objectives).map((pair) => [frontTitle(objectives, pair), (now) => tradeOff(now, pair)]),
+        ["Hypervolume", hypervolume],
+      ];
     this.charts = this.charts.map(([title, figure]) => ({ title, figure, chart: new Chart(title, { onPick: reveal }) }));
     this.table = candidateTable(state);
     this.log = h("ol", { class: "log", tabindex: 0, "aria-label": "Events, newest first" });

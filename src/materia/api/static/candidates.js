@@ -6,7 +6,13 @@ import { Table } from "./table.js";
 
 const SOURCES = {
   ehvi: ["EHVI", "expected hypervolume improvement"],
+  noisy_ehvi: ["noisy EHVI", "expected hypervolume improvement, averaged over what noise leaves uncertain"],
+  parego: ["ParEGO", "expected improvement of a weighted distance"],
   ei: ["EI", "expected improvement"],
+  noisy_ei: ["noisy EI", "expected improvement, averaged over what noise leaves uncertain"],
+  pi: ["PI", "probability of improvement"],
+  ucb: ["UCB", "confidence bound"],
+  thompson: ["Thompson", "draw of the surrogate"],
 };
 
 /** What the column "Why" says, with the unit of its numbers. */

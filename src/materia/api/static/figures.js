@@ -26,9 +26,12 @@ function about(candidate, { objectives, parameters }) {
 const isBroken = ({ breaks }) => breaks?.length > 0;
 const is = (value) => typeof value === "number";
 
+/** Every two of several objectives. */
+export const pairs = (objectives) =>
+  objectives.flatMap((first, place) => objectives.slice(place + 1).map((second) => [first, second]));
+
 /** Two objectives against each other: every candidate, the front, the best compromise. */
-export function tradeOff(state) {
-  const [first, second] = state.objectives;
+export function tradeOff(state, [first, second] = state.objectives) {
   const latest = Math.max(1, state.campaign.iteration);
   const points = [];
   for (const candidate of state.list) {
@@ -49,7 +52,8 @@ export function tradeOff(state) {
   const hasTarget = is(first.target) || is(second.target);
   // Up to the next point, what is reached is this point's value: the stairs of what is attained.
   const stairs = first.direction === "maximize" ? "y" : "x";
-  const lines = hasTarget ? [] : [{ class: "front", points: front, stairs }];
+  // Seen along a third objective, points of the front lie behind each other and have no border.
+  const lines = hasTarget || state.objectives.length > 2 ? [] : [{ class: "front", points: front, stairs }];
   return { x: axis(first), y: axis(second), lines, points };
 }
 

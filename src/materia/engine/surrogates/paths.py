@@ -1,0 +1,122 @@
+"""Functions drawn from the posterior of Gaussian processes, and what is left once they are known.
+
+A path is a draw from the prior, by random features of the Matérn kernel, corrected at the
+observations: J. T. Wilson et al., "Efficiently sampling functions from Gaussian process
+posteriors", ICML 2020. Everything is on the scale of `posterior`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materia.engine.surrogates import gp
+from materia.engine.surrogates.gp import GaussianProcess
+from materia.engine.surrogates.independent import IndependentProcesses
+
+FloatArray = NDArray[np.float64]
+
+_N_FEATURES = 512
+# The spectral density of the Matérn 5/2 kernel is a Student t of so many degrees of freedom.
+_FREEDOM = 5.0
+_KNOWN_NOISE = 1e-6
+
+
+def can_be_drawn(surrogate: IndependentProcesses) -> bool:
+    """Return whether every outcome is modelled by a Gaussian process."""
+    return all(isinstance(process, GaussianProcess) for process in surrogate.processes)
+
+
+@dataclass(frozen=True)
+class _Path:
+    """s functions of one outcome."""
+
+    process: GaussianProcess
+    frequencies: FloatArray
+    phases: FloatArray
+    weights: FloatArray
+    constants: FloatArray
+    corrections: FloatArray
+
+    @classmethod
+    def of(cls, process: GaussianProcess, s: int, rng: np.random.Generator) -> _Path:
+        Z = process._Z[: len(process._targets)]
+        n, d = Z.shape
+        chi = rng.chisquare(_FREEDOM, size=(1, _N_FEATURES)) / _FREEDOM
+        frequencies = rng.standard_normal((d, _N_FEATURES)) / np.sqrt(chi)
+        phases = rng.uniform(0.0, 2.0 * math.pi, size=_N_FEATURES)
+        weights = rng.standard_normal((_N_FEATURES, s)) * math.sqrt(2.0 / _N_FEATURES)
+        constants = rng.standard_normal(s) * math.sqrt(gp._MEAN_VARIANCE)
+        L_inverse = process._L_inverse[:n, :n]
+        L = np.linalg.inv(L_inverse)
+        noise = np.sum(L * L, axis=1) - 1.0 - gp._MEAN_VARIANCE
+        error = np.sqrt(np.maximum(noise, 0.0))[:, None] * rng.standard_normal((n, s))
+        prior = np.cos(Z @ frequencies + phases) @ weights + constants
+        residuals = process._targets[:, None] - prior - error
+        corrections = L_inverse.T @ (L_inverse @ residuals)
+        return cls(process, frequencies, phases, weights, constants, corrections)
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        process = self.process
+        Z = process._features(X) * process._inverse_scales
+        prior = np.cos(Z @ self.frequencies + self.phases) @ self.weights + self.constants
+        K = gp._covariance(Z, process._Z[: len(self.corrections)])
+        return np.asarray(process._location + process._scale * (prior + K @ self.corrections))
+
+
+class Paths:
+    """s functions drawn from the posterior of m outcomes.
+
+    Args:
+        surrogate: Gaussian processes; points that were only believed are not looked at.
+        s: How many.
+        rng: Draws them.
+    """
+
+    def __init__(self, surrogate: IndependentProcesses, s: int, rng: np.random.Generator) -> None:
+        self._paths = [_Path.of(process, s, rng) for process in _gaussian(surrogate)]
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        """Return the values of all functions, (n, m, s)."""
+        return np.stack([path(X) for path in self._paths], axis=1)
+
+
+class Imagined:
+    """The posterior if outcomes at some points were known exactly, for s versions of them.
+
+    Args:
+        surrogate: Gaussian processes whose kernels are used.
+        points: (k, d).
+        values: Of s versions, (k, m, s).
+    """
+
+    def __init__(
+        self, surrogate: IndependentProcesses, points: FloatArray, values: FloatArray
+    ) -> None:
+        self._known = []
+        for j, process in enumerate(_gaussian(surrogate)):
+            Z = process._features(points) * process._inverse_scales
+            noise = np.full(len(points), _KNOWN_NOISE)
+            L_inverse = gp._inverse_factor(gp._own_covariance(Z), noise)
+            targets = (values[:, j] - process._location) / process._scale
+            self._known.append((process, Z, L_inverse, L_inverse.T @ (L_inverse @ targets)))
+
+    def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return means (n, m, s) and the standard deviations (n, m) that all versions share."""
+        means, stds = [], []
+        for process, Z, L_inverse, alpha in self._known:
+            K = gp._covariance(process._features(X) * process._inverse_scales, Z)
+            projected = K @ L_inverse.T
+            variance = 1.0 + gp._MEAN_VARIANCE - np.einsum("ij,ij->i", projected, projected)
+            means.append(process._location + process._scale * (K @ alpha))
+            stds.append(process._scale * np.sqrt(np.maximum(variance, 1e-12)))
+        return np.stack(means, axis=1), np.column_stack(stds)
+
+
+def _gaussian(surrogate: IndependentProcesses) -> list[GaussianProcess]:
+    processes = [p for p in surrogate.processes if isinstance(p, GaussianProcess)]
+    assert len(processes) == len(surrogate.processes)
+    return processes
