@@ -49,11 +49,10 @@ class Served:
     """An optimiser behind its pipe; a context manager."""
 
     def __init__(self, optimiser: str, declared: Declaration) -> None:
-        python = environment.python_with_peers()
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         self._process = subprocess.Popen(
             [
-                sys.executable if optimiser in IN_OUR_PYTHON else python,
+                sys.executable if optimiser in IN_OUR_PYTHON else environment.python_with_peers(),
                 *("-W", "ignore", HERE / "serve.py", optimiser),
             ],
             stdin=subprocess.PIPE,

@@ -7,6 +7,7 @@ uniform ones on the constrained simplex of a composition. The rows of a pool are
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,9 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {"name": parameter.name, "type": "continuous", "bounds": [low, high]}
 
 
+@cache
 def points(declared: Declaration, n: int) -> list[Point]:
-    """Return the first n points of the sequence that belongs to the seed."""
+    """Return the first n points of the sequence that belongs to the seed; not to be changed."""
     if declared.pool is not None:
         rows = np.random.default_rng([declared.seed, 10]).permutation(len(declared.pool))[:n]
         return [list(declared.pool[row]) for row in rows]
