@@ -1,11 +1,13 @@
 """Time and memory of a suggestion after 60, 100 and 200 observations, beside BoTorch.
 
     python benchmarks/optimisation/speed.py [--smoke] [--rounds N] [--large]
+                                            [--problems P …] [--sizes N …]
 
 Both are told n scrambled Sobol points, then asked and told a few times; the median counts, in
 seconds per suggested point, fit included. `--large` also asks ours for 4 points after 1000
 observations in 10 dimensions, fit and suggestion apart. One thread; a process each; the two take
-turns. Memory is the peak of the whole process.
+turns. Memory is the peak of the whole process. Figures of the same commit that were not made again
+stay in the result file.
 """
 
 from __future__ import annotations
@@ -79,13 +81,13 @@ def _wide(name: str, d: int = 10) -> Problem:
     return replace(narrow, parameters=tuple(replace(first, name=f"x{j + 1}") for j in range(d)))
 
 
-def measure(sizes: list[int], n_rounds: int) -> list[dict[str, Any]]:
+def measure(problems: list[str], sizes: list[int], n_rounds: int) -> list[dict[str, Any]]:
     """Ask both in turns."""
     rows = []
     console = Console()
     with Progress(console=console) as progress:
-        bar = progress.add_task("", total=len(PROBLEMS) * len(sizes) * n_rounds)
-        for name in PROBLEMS:
+        bar = progress.add_task("", total=len(problems) * len(sizes) * n_rounds)
+        for name in problems:
             for n in sizes:
                 done: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
                 for seed in range(n_rounds):
@@ -97,7 +99,14 @@ def measure(sizes: list[int], n_rounds: int) -> list[dict[str, Any]]:
                             console.print(f"{name} {kind}: refused, {reason}")
                             break
                 if all(done.values()):
-                    rows.append({"problem": name, "n": n, **{k: _best(v) for k, v in done.items()}})
+                    rows.append(
+                        {
+                            "problem": name,
+                            "n": n,
+                            "rounds": n_rounds,
+                            **{k: _best(v) for k, v in done.items()},
+                        }
+                    )
     return rows
 
 
@@ -123,15 +132,21 @@ def table(rows: list[dict[str, Any]]) -> Table:
 def main() -> None:
     """Measure, print and record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--problems", nargs="*", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", action="store_true", help="also ours after 1000 observations")
     parser.add_argument("--smoke", action="store_true", help="one round at 60, nothing recorded")
     chosen = parser.parse_args()
     sizes, n_rounds = ([60], 1) if chosen.smoke else (chosen.sizes, chosen.rounds)
-    rows = measure(sizes, n_rounds)
+    rows = measure(chosen.problems, sizes, n_rounds)
     Console(width=120).print(table(rows))
-    told: dict[str, Any] = {"rounds": n_rounds, "threads": 1, "suggestions": rows}
+    done_now = {(row["problem"], row["n"]) for row in rows}
+    before = record.earlier(NAME)
+    told: dict[str, Any] = {"threads": 1, "suggestions": rows, "large": before.get("large")}
+    for row in before.get("suggestions", []):
+        if (row["problem"], row["n"]) not in done_now:
+            rows.append(row)
     if chosen.large:
         done = {f"m={m}": [large(m, seed) for seed in range(n_rounds)] for m in (1, 2)}
         told["large"] = {
