@@ -74,7 +74,7 @@ def main() -> None:
         for name in chosen.problems
         for optimiser in chosen.optimisers
     ]
-    console = Console(width=160)
+    console = Console(width=200)
     if not chosen.kept:
         do(runs, console)
     rows = summary.summarise(runs)
