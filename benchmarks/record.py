@@ -31,6 +31,14 @@ def write(name: str, data: dict[str, Any], packages: tuple[str, ...] = ()) -> Pa
     return path
 
 
+def earlier(name: str) -> dict[str, Any]:
+    """Return what was written under a name for the present commit; empty if there is nothing."""
+    path = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    commits = [commit.removesuffix("-dirty") for commit in (found.get("commit", ""), _commit())]
+    return found if commits[0] == commits[1] else {}
+
+
 def circumstances(packages: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return what a figure depends on beside the code that it measures."""
     return {

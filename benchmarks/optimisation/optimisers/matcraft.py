@@ -1,0 +1,51 @@
+"""This library, as its users drive it: a definition, `add`, `ask`, `tell`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from declaration import Declaration, Point
+from start import definition
+
+from materia import Campaign
+
+PACKAGES = ("numpy", "scipy")
+
+
+class Optimiser:
+    """A campaign; the start is earlier data to it."""
+
+    def __init__(self, declared: Declaration) -> None:
+        self._names = declared.names
+        self._m = declared.m
+        pool = declared.pool
+        rows = None if pool is None else [dict(zip(self._names, row, strict=True)) for row in pool]
+        self._campaign = Campaign.from_dict(definition(declared), pool=rows)
+        self._open: list[str] = []
+
+    def tell(self, points: list[Point], outcomes: list[list[float]]) -> None:
+        """Take in what came out for the points last asked, or for earlier ones."""
+        named = [{f"y{j}": value for j, value in enumerate(row[: self._m])} for row in outcomes]
+        if self._open:
+            self._campaign.tell(dict(zip(self._open, named, strict=True)))
+            self._open = []
+            return
+        for point, told in zip(points, named, strict=True):
+            self._campaign.add(dict(zip(self._names, point, strict=True)), told)
+
+    def ask(self, n: int) -> list[Point]:
+        """Return the next points."""
+        candidates = self._campaign.ask(n)
+        self._open = [candidate.id for candidate in candidates]
+        return [[candidate.params[name] for name in self._names] for candidate in candidates]
+
+    def predict(self, points: list[Point]) -> tuple[Any, Any] | None:
+        """Return the posterior of the surrogate that the next `ask` would use."""
+        fitted = self._campaign._fit()
+        if fitted is None:
+            return None
+        X = self._campaign.space.encode(
+            [dict(zip(self._names, point, strict=True)) for point in points]
+        )
+        mean, std = fitted.surrogate.predict(X)
+        return self._campaign.objectives.measured(mean).tolist(), std.tolist()
