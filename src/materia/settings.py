@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     keep_predictions_days: Annotated[float, Field(gt=0)] | None = Field(
         None, description="files of `batch_predictions` are kept so long; none is for ever"
     )
+    keep_exports_days: Annotated[float, Field(gt=0)] = Field(
+        7.0, description="files of `export_results` are kept so long"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("notify_channels")

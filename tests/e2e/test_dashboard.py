@@ -308,3 +308,23 @@ def test_a_path_that_leaves_the_folder_is_refused(stack: Stack) -> None:
         assert answer.status == 401, path
         assert b"import" not in answer.read()
         connection.close()
+
+
+def test_the_candidates_of_a_campaign_are_exported_as_a_file(page: Browser, api: Api) -> None:
+    campaign_id = api.run(campaign("exported", budget=8, delay_s=0.0))
+    page.run(f"location.hash = '#/campaigns/{campaign_id}'")
+    page.wait_text("completed", ".chip")
+    # A headless browser keeps no file: what it would keep is looked at.
+    page.run(
+        "window.make = URL.createObjectURL;"
+        "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.kept = text; });"
+        " return window.make.call(URL, blob); }; document.querySelector('#format').value = 'csv'"
+    )
+    page.click("#export")
+    page.wait("window.kept", "the file has come")
+    page.wait_text("8 candidates", "#export-status")
+    lines = page.run("window.kept").splitlines()
+    assert lines[0].startswith("id,iteration,state,is_front")
+    assert [line.partition(",")[0] for line in lines[1:]] == [f"c{i + 1:04d}" for i in range(8)]
+    page.run("URL.createObjectURL = window.make")
+    assert page.console == []

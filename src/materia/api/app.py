@@ -28,6 +28,7 @@ from materia.api.routes import (
     schedules,
 )
 from materia.api.schemas import (
+    NewExport,
     NewJob,
     NewModel,
     NewRetraining,
@@ -44,6 +45,7 @@ DOCS = "/docs"
 PUBLIC = frozenset({DOCS, OPENAPI, f"{BASE}/health/live"})
 BODIES = (
     Definition,
+    NewExport,
     NewJob,
     NewModel,
     NewSchedule,

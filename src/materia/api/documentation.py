@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from materia.api.problems import MEDIA_TYPE
 from materia.api.schemas import Problem
 
+FILE = "application/octet-stream"
+
 REFUSALS = {
     401: "no key, or not the key of this server",
     403: "not allowed",
@@ -43,6 +45,13 @@ def says(model: Any, *statuses: int, status: int = 200) -> dict[int | str, dict[
         statuses: Of the refusals beyond those that every operation has.
     """
     return {status: {"model": model}, **refusals(401, 422, 503, *statuses)}
+
+
+def sends_a_file(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of all answers of an operation whose good one is a file."""
+    schema = {"type": "string", "format": "binary"}
+    good = {"description": "the file", "content": {FILE: {"schema": schema}}}
+    return {200: good, **refusals(401, 422, 503, *statuses)}
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:

@@ -307,6 +307,12 @@ class NewModel(Shape):
     )
 
 
+class NewExport(Shape):
+    """A file to write with a campaign's candidates."""
+
+    format: Literal["csv", "json", "parquet", "xlsx"] = "csv"
+
+
 def _seconds(written: object) -> float | None:
     if written is None:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -175,6 +175,42 @@ def report(
         folder = output or Path("runs") / f"{found['name']}-{found['id'][:8]}"
         for name, path in fetch_report(client, found, folder).items():
             typer.echo(f"{name.replace('_', ' '):22}{path}")
+
+
+@app.command()
+@of_server
+def export(
+    reach: Reach,
+    as_json: bool,
+    campaign: Which,
+    format: Annotated[  # noqa: A002 - the option's name
+        Literal["csv", "json", "parquet", "xlsx"] | None,
+        typer.Option(help="kind of file [default: by the ending of --output, or csv]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="file to write [default: as on the server, in this folder]"
+        ),
+    ] = None,
+) -> None:
+    """Write all candidates of a campaign to a file, on a worker of the server, and fetch it."""
+    from materia.cli.job_display import follow
+    from materia.cli.messages import counted, stderr
+
+    ending = output.suffix[1:].lower() if output is not None else ""
+    chosen = format or (ending if ending in ("csv", "json", "parquet", "xlsx") else "csv")
+    with reach() as client:
+        found = find(client, campaign)
+        job_id = client.campaigns.export(found["id"], format=chosen)["task_id"]
+        follow(client, job_id, stderr())
+        result = client.jobs.result(job_id)
+        path = output or Path(Path(result["file"]).name)
+        client.jobs.download(job_id, path)
+    if as_json:
+        print_json({**result, "output": str(path)})
+        return
+    typer.echo(f"{path}: {counted(result['rows'], 'candidate')}")
 
 
 def find(client: Client, text: str) -> dict[str, Any]:

@@ -7,10 +7,12 @@ asynchronous iterator.
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -110,6 +112,27 @@ class Campaigns(Noun):
         headers = {**JSON, **key_of(idempotency_key)}
         path = self._at(campaign_id, "/models")
         return self._run(sent(Call("POST", path, content=as_json(body), headers=headers)))
+
+    def export(
+        self,
+        campaign_id: str,
+        *,
+        format: str = "csv",  # noqa: A002 - as the API calls it
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Write the candidates of a campaign as a file, for ``jobs.download(task_id, path)``.
+
+        Args:
+            format: csv, json, parquet or xlsx.
+            idempotency_key: The same key writes one file only; a fresh one if None.
+
+        Returns:
+            ``task_id`` and links.
+        """
+        headers = {**JSON, **key_of(idempotency_key)}
+        content = as_json({"format": format})
+        path = self._at(campaign_id, "/export")
+        return self._run(sent(Call("POST", path, content=content, headers=headers)))
 
     def candidates(self, campaign_id: str) -> Any:
         """Return all candidates in the order of asking."""
@@ -211,6 +234,17 @@ class Jobs(Noun):
             TransientError: It has not ended in time.
         """
         return self._run(_result(self._at(job_id), timeout_s))
+
+    def download(self, job_id: str, path: str | os.PathLike[str]) -> Any:
+        """Wait until an export has ended, write its file to `path`, and return the path.
+
+        The file appears whole or not at all, and replaces one that is there.
+
+        Raises:
+            MateriaError: The job's own error, or the file is gone.
+            DataError: It cannot be written here.
+        """
+        return self._run(_download(self._at(job_id), Path(path)))
 
     def watch(self, job_id: str, *, after: int = 0) -> Any:
         """Iterate over states and progress of a job; ends with it, survives reconnections."""
@@ -342,6 +376,11 @@ def _ended(path: str, timeout_s: float | None) -> Operation:
             raise TransientError(f"job {job['id']} is still {job['state']} after {timeout_s:g} s")
         yield Pause(seconds)
         seconds = min(1.5 * seconds, LONGEST_WAIT_S)
+
+
+def _download(job: str, path: Path) -> Operation:
+    yield from _result(job, None)
+    return (yield from sent(Call("GET", f"{job}/file", into=path)))
 
 
 def _result(path: str, timeout_s: float | None) -> Operation:

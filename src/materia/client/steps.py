@@ -21,6 +21,7 @@ class Call:
     Args:
         path: Below the base path of the API.
         file: What is sent as the body, instead of `content`.
+        into: Where the body of a good answer is written, whole or not at all; brings its path.
         is_repeatable: Whether it may be sent again when no answer came.
     """
 
@@ -29,6 +30,7 @@ class Call:
     params: Mapping[str, Any] = field(default_factory=dict)
     content: bytes | None = None
     file: Path | None = None
+    into: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = True
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from materia.client.problems import error_of
 from materia.client.steps import Call, Emit, Open, Operation, Pause, Receive, Step
-from materia.errors import DefinitionError, MateriaError, NotFoundError, TransientError
+from materia.errors import DataError, DefinitionError, MateriaError, NotFoundError, TransientError
 
 BASE = "/api/v1"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -133,6 +134,27 @@ def closed(error: WebSocketException) -> MateriaError:
     return kinds.get(code, TransientError)(f"the live view was closed: {reason}")
 
 
+@contextmanager
+def arriving(path: Path) -> Iterator[BinaryIO]:
+    """Provide an open file beside a path, which it replaces when all has come.
+
+    Raises:
+        DataError: It cannot be written; the old file is untouched.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            yield file
+        beside.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot write '{path}': {error.strerror or error}", "name another file"
+        ) from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def _decoded(content: bytes | bytearray) -> Any:
     try:
         return json.loads(content)
@@ -192,10 +214,23 @@ class Wire:
                     error = closed(found)
 
     def _call(self, call: Call) -> Any:
+        options = request_options(call, pieces_of)
         try:
-            return answer_of(self._http.request(**request_options(call, pieces_of)))
+            if call.into is not None:
+                return self._receive(call.into, options)
+            return answer_of(self._http.request(**options))
         except httpx.TransportError as error:
             raise self._address.unreachable(error) from error
+
+    def _receive(self, path: Path, options: dict[str, Any]) -> Path:
+        with self._http.stream(**options) as response:
+            if not response.is_success:
+                response.read()
+                answer_of(response)
+            with arriving(path) as file:
+                for piece in response.iter_bytes(PIECE):
+                    file.write(piece)
+        return path
 
     def _open(self, step: Open, views: ExitStack) -> ClientConnection:
         url = self._address.live_url(step.path)
@@ -266,11 +301,23 @@ class AsyncWire:
             await _aclose(view)
 
     async def _call(self, call: Call) -> Any:
+        options = request_options(call, async_pieces_of)
         try:
-            options = request_options(call, async_pieces_of)
+            if call.into is not None:
+                return await self._receive(call.into, options)
             return answer_of(await self._http.request(**options))
         except httpx.TransportError as error:
             raise self._address.unreachable(error) from error
+
+    async def _receive(self, path: Path, options: dict[str, Any]) -> Path:
+        async with self._http.stream(**options) as response:
+            if not response.is_success:
+                await response.aread()
+                answer_of(response)
+            with arriving(path) as file:
+                async for piece in response.aiter_bytes(PIECE):
+                    file.write(piece)
+        return path
 
     async def _open(self, step: Open) -> AsyncConnection:
         try:

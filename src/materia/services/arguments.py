@@ -282,6 +282,19 @@ def _clean_up(keep_last: int = 3, older_than_days: float = 7) -> None:
     retention.require_ages(keep_last, older_than_days)
 
 
+def _export(campaign_id: str, format: str = "csv") -> None:  # noqa: A002 - the task's name for it
+    from materia.services import exports
+
+    exports.require_format(format)
+
+
+def _export_data(campaign_id: str, format: str = "csv") -> None:  # noqa: A002 - the task's name for it
+    from materia.services import campaigns
+
+    with _of("campaign_id"):
+        campaigns.get(campaign_id)
+
+
 def _nothing(**_: Any) -> None:
     """What can only be looked at."""
 
@@ -292,6 +305,7 @@ CHECKS: Mapping[str, tuple[Check, Check]] = {
     "tasks.ml_tasks.batch_predictions": (_prediction, _prediction_data),
     "tasks.ml_tasks.retrain_model": (_nothing, _retraining),
     "tasks.simple_tasks.send_notification": (_notification, _nothing),
+    "tasks.campaign_tasks.export_results": (_export, _export_data),
     "tasks.campaign_tasks.cleanup_old_checkpoints": (_clean_up, _nothing),
     "tasks.data_tasks.process_large_csv": (_processing, _processing_data),
     "tasks.data_tasks.aggregate_data": (_aggregation, _aggregation_data),

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from materia import settings
 from materia.errors import AccessError, DataError, DefinitionError
-from materia.services import files, running, sweep, tabular
+from materia.services import exports, files, running, sweep, tabular
 from materia.services.campaign_life import ROOT
 from materia.services.cluster_health import CHECK
 from materia.services.partial import folder_name
@@ -40,7 +40,7 @@ CLOCKS_S = 300.0
 LEFT_FILE = re.compile(
     r"\..+\.(csv|gz|parquet|model|onnx|npz|json|html|pdf|svg|png)\.(\d{1,8}|part)|\.surrogate-\w+"
 )
-LEFT_FOLDER = re.compile(r"\..+\.(csv|gz|parquet|json)\.[a-z0-9_]{8}")
+LEFT_FOLDER = re.compile(r"\..+\.(csv|gz|parquet|json|xlsx)\.[a-z0-9_]{8}")
 CHECKPOINT = re.compile(r"surrogate-(\d+)\.npz")
 
 
@@ -51,6 +51,7 @@ def cleanup_old_results() -> Outcome:
         lambda: _partial_results(freed, now),
         lambda: _temporary_files(freed, now),
         lambda: _predictions(freed, now),
+        lambda: _exports(freed, now - config.keep_exports_days * DAY_S),
         lambda: _jobs(now - config.keep_jobs_days * DAY_S),
         lambda: _rows(now - config.keep_jobs_days * DAY_S, now - config.keep_events_days * DAY_S),
     ]
@@ -99,6 +100,22 @@ def _temporary_files(freed: Freed, now: float) -> dict[str, int]:
                 freed.tree(name, folder, before)
                 folders.remove(name)
     return {"temporary_files_deleted": freed.files - n_before}
+
+
+def _exports(freed: Freed, before: float) -> dict[str, int]:
+    """Delete the files of exports, which can be made again, and the folders that they leave."""
+    root, n_before = settings.current().data_root / exports.FOLDER, freed.files
+    with sweep.opened(root) as folder:
+        names = [] if folder is None else _names(folder)
+    for name in names:
+        with sweep.opened(root / name) as folder:
+            if folder is None:
+                continue
+            for file in filter(exports.FILE.fullmatch, _names(folder)):
+                freed.file(file, folder, before)
+        with suppress(OSError):
+            (root / name).rmdir()
+    return {"exports_deleted": freed.files - n_before}
 
 
 def _predictions(freed: Freed, now: float) -> dict[str, int]:

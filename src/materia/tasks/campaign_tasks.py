@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from materia.services import campaign_steps, retention
+from materia.services import export_results as exports
 from materia.services.running import Outcome
 from materia.tasks.base import durable_task
 
@@ -29,6 +30,12 @@ def evaluate_candidates(campaign_id: str, candidate_ids: list[str]) -> Outcome:
 def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
     """Compute front and hypervolume, and decide what follows."""
     return campaign_steps.compute_pareto_front(campaign_id, iteration)
+
+
+@durable_task("tasks.campaign_tasks.export_results")
+def export_results(campaign_id: str, format: str = "csv") -> Outcome:  # noqa: A002 - its public name
+    """Write the candidates of a campaign as a file."""
+    return exports.export_results(campaign_id, format)
 
 
 @durable_task("tasks.campaign_tasks.cleanup_old_checkpoints")

@@ -58,6 +58,7 @@ task_routes: dict[str, dict[str, Any]] = {
     "tasks.campaign_tasks.run_cmaes_optimization": {"queue": "default", "priority": 9},
     "tasks.campaign_tasks.evaluate_candidates": {"queue": "default", "priority": 5},
     "tasks.campaign_tasks.compute_pareto_front": {"queue": "default", "priority": 1},
+    "tasks.campaign_tasks.export_results": {"queue": "low_priority", "priority": 1},
     "tasks.campaign_tasks.cleanup_old_checkpoints": {"queue": "low_priority", "priority": 1},
     "tasks.campaign_tasks.*": {"queue": "default", "priority": 5},
     "tasks.ml_tasks.*": {"queue": "ml", "priority": 5},

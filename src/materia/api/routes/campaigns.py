@@ -14,7 +14,7 @@ from materia.api.documentation import says, takes, takes_definition
 from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
 from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
 from materia.events.models import campaign_topic
-from materia.services import campaign_models, campaign_views, campaigns, events
+from materia.services import campaign_models, campaign_views, campaigns, events, exports
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 
@@ -92,6 +92,20 @@ def train_model(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -
         campaign_id, new.objective, new.config, requested_by=CALLER, once=once
     )
     return accepted(started, resources.job_links(started["task_id"]))
+
+
+@router.post(
+    "/{campaign_id}/export",
+    status_code=202,
+    responses=says(schemas.Submitted, 404, 409, 413, 415, status=202),
+    openapi_extra=takes(schemas.NewExport),
+)
+def export(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Response:
+    """Write the candidates of a campaign as a file; `links.file` has it when the job has ended."""
+    new = read(schemas.NewExport, body, request)
+    row = exports.submit(campaign_id, new.format, requested_by=CALLER, once=once)
+    links = resources.job_links(row["id"])
+    return accepted({"task_id": row["id"]}, {**links, "file": f"{links['self']}/file"})
 
 
 @router.get("/{campaign_id}/candidates", responses=says(schemas.Page[schemas.Candidate], 404))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from materia.api import resources, schemas
 from materia.api.answers import accepted, answer
 from materia.api.bodies import Raw, read
-from materia.api.documentation import says, takes
+from materia.api.documentation import says, sends_a_file, takes
 from materia.api.paging import Cursor, Limit, by_number, newest_first, page
 from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
-from materia.services import jobs, tasks
+from materia.services import exports, jobs, tasks
 from materia.services.submission import NewJob, submit
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -97,6 +97,16 @@ def result(job_id: Id) -> Response:
     """Return what a job ended with; 409 while it has not ended."""
     job = resources.job(jobs.ended(job_id))
     return answer({key: job[key] for key in ("id", "state", "result", "error")})
+
+
+@router.get("/{job_id}/file", responses=sends_a_file(404, 409))
+def file(job_id: Id) -> Response:
+    """Return the file that an export has written; 409 while its job has not ended."""
+    path = exports.file_of(job_id)
+    # A file is read anew each time: one that was deleted must not live on in a cache.
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    media_type = exports.MEDIA_TYPES[path.suffix[1:]]
+    return FileResponse(path, media_type=media_type, filename=path.name, headers=headers)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=says(schemas.Job, 404, status=202))

@@ -51,6 +51,21 @@ export async function request(method, path, { body, type, signal } = {}) {
   throw new Problem(response.status, content);
 }
 
+/** Fetch a file and hand it to the browser to keep; the key travels in a header, so a link cannot. */
+export async function download(path) {
+  const used = key();
+  const response = await fetch(BASE + path, { headers: used ? { Authorization: `Bearer ${used}` } : {}, cache: "no-store" })
+    .catch(() => { throw new Problem(0, silence); });
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  const [, name = "export"] = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "") ?? [];
+  const address = URL.createObjectURL(await response.blob());
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
 export const get = (path, signal) => request("GET", path, { signal });
 export const post = (path, options) => request("POST", path, options);
 

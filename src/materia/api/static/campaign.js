@@ -5,6 +5,7 @@ import { aboutWhy, candidateTable } from "./candidates.js";
 import { CampaignState, describe, isFinal } from "./campaign_state.js";
 import { Chart } from "./chart.js";
 import { chip, confirmed, copyable, h, moment, say, trail, trouble } from "./dom.js";
+import { exportMenu } from "./export_menu.js";
 import { hypervolume, pairs, predictions, progress, tradeOff } from "./figures.js";
 import { between, clock, duration, number, withUnit, zone } from "./format.js";
 import { Follower } from "./live.js";
@@ -114,7 +115,7 @@ class View {
           place === 0 && h("ul", { class: "legend" }, legend.map(([kind, text]) => h("li", { class: kind }, text)))), chart.element))),
       h("div", { class: "head" }, h("h2", {}, "Candidates"), filter),
       h("p", { class: "muted" }, aboutWhy(definition.objectives)), this.table.element,
-      h("h2", {}, "Results as files"),
+      h("h2", {}, "Results as files"), exportMenu(id),
       h("p", { class: "muted" }, "results.csv, the figures and report.html, in the folder where materia up was started (elsewhere add --data-dir, or --server with the key in MATERIA_API_KEY):"),
       copyable(`materia campaign report ${id}`),
       h("h2", {}, "Events ", h("small", {}, `times in ${zone()}`)), this.log,
