@@ -28,6 +28,8 @@ from materia.api.routes import (
     schedules,
 )
 from materia.api.schemas import (
+    Clone,
+    Extension,
     NewJob,
     NewModel,
     NewRetraining,
@@ -44,6 +46,8 @@ DOCS = "/docs"
 PUBLIC = frozenset({DOCS, OPENAPI, f"{BASE}/health/live"})
 BODIES = (
     Definition,
+    Clone,
+    Extension,
     NewJob,
     NewModel,
     NewSchedule,
