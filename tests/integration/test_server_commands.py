@@ -16,7 +16,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from materia import cli
-from materia.errors import DefinitionError, NotFoundError
+from materia.client import Client
+from materia.errors import DefinitionError, NotFoundError, StateError
 from materia.services import campaigns, jobs
 from materia.services.submission import NewJob, submit
 from serving import Server, ThreadServer
@@ -142,6 +143,34 @@ def test_campaigns_are_listed_found_and_stopped(server: ThreadServer) -> None:
     assert campaigns.get(second)["state"] == "stopped"
     assert json.loads(printed("campaign", "stop", first, "--json"))["state"] == "stopped"
     assert json.loads(printed("campaign", "show", first, "--json"))["pareto_front"] == []
+
+
+def test_a_campaign_is_paused_resumed_extended_and_cloned(server: ThreadServer) -> None:
+    campaign_id = campaigns.run(DEFINITION)["campaign_id"]
+    assert "materia campaign resume" in printed("campaign", "pause", campaign_id)
+    assert campaigns.get(campaign_id)["state"] == "paused"
+    assert "is running" in printed("campaign", "resume", campaign_id)
+    assert "a budget of 99" in printed("campaign", "extend", campaign_id, "--budget", "99")
+    with pytest.raises(StateError, match="stop it first"):
+        raise materia("campaign", "delete", campaign_id).exception or AssertionError
+    cloned = json.loads(printed("campaign", "clone", campaign_id, "again"))
+    assert campaigns.define(cloned).name == "again"
+
+
+def test_the_guide_leads_a_campaign_through_its_course(
+    server: ThreadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    guide = (root / "docs" / "api.md").read_text()
+    (example,) = (block for block in guide.split("```") if "campaigns.pause" in block)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(Client, "local", lambda: Client(server.url))
+    names: dict[str, Any] = {}
+    exec(example.removeprefix("python\n"), names)  # noqa: S102 - the page is ours
+    with pytest.raises(NotFoundError):
+        campaigns.get(names["campaign"])
+    assert names["definition"]["optimizer"]["budget"] == 500
+    assert names["definition"]["name"] == "branin-again"
 
 
 def test_jobs_are_submitted_listed_cancelled_and_run_again(server: ThreadServer) -> None:

@@ -28,6 +28,8 @@ from materia.api.routes import (
     schedules,
 )
 from materia.api.schemas import (
+    Clone,
+    Extension,
     NewExport,
     NewJob,
     NewModel,
@@ -45,6 +47,8 @@ DOCS = "/docs"
 PUBLIC = frozenset({DOCS, OPENAPI, f"{BASE}/health/live"})
 BODIES = (
     Definition,
+    Clone,
+    Extension,
     NewExport,
     NewJob,
     NewModel,

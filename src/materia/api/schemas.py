@@ -294,6 +294,20 @@ class NewJob(Shape):
     priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
 
 
+class Extension(Shape):
+    """A larger budget."""
+
+    budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = Field(
+        description="evaluations in all, those done included"
+    )
+
+
+class Clone(Shape):
+    """What a campaign's definition is called when it is used again."""
+
+    name: str = Field(max_length=128)
+
+
 class NewModel(Shape):
     """A model to train on a campaign's data."""
 

@@ -12,7 +12,9 @@ from materia.cli.connection import Reach, of_server, print_json
 if TYPE_CHECKING:
     from materia.client import Client
 
-app = typer.Typer(no_args_is_help=True, help="Look at campaigns of a server, and stop them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look at campaigns of a server, pause, extend, stop and delete them."
+)
 
 Which = Annotated[
     str, typer.Argument(metavar="ID", help="id, its beginning, or a name (then the newest)")
@@ -122,10 +124,66 @@ def stop(reach: Reach, as_json: bool, campaign: Which) -> None:
     """Stop a campaign; results on their way are kept."""
     with reach() as client:
         stopped = client.campaigns.stop(find(client, campaign)["id"])
-    if as_json:
-        print_json(stopped)
-        return
-    typer.echo(f"{stopped['name']} ({stopped['id']}) is stopped")
+    _say(stopped, as_json, "is stopped")
+
+
+@app.command()
+@of_server
+def pause(reach: Reach, as_json: bool, campaign: Which) -> None:
+    """Start no further evaluation; those that run finish."""
+    with reach() as client:
+        paused = client.campaigns.pause(find(client, campaign)["id"])
+    _say(paused, as_json, "is paused; `materia campaign resume` goes on")
+
+
+@app.command()
+@of_server
+def resume(reach: Reach, as_json: bool, campaign: Which) -> None:
+    """Go on with a paused campaign, as if there had been no pause."""
+    with reach() as client:
+        resumed = client.campaigns.resume(find(client, campaign)["id"])
+    _say(resumed, as_json, "is running")
+
+
+@app.command()
+@of_server
+def extend(
+    reach: Reach,
+    as_json: bool,
+    campaign: Which,
+    budget: Annotated[
+        int, typer.Option(min=1, max=10_000, help="evaluations in all, those done included")
+    ],
+) -> None:
+    """Raise the budget; a completed or converged campaign goes on."""
+    with reach() as client:
+        extended = client.campaigns.extend(find(client, campaign)["id"], budget)
+    _say(extended, as_json, f"is {extended['state']}, with a budget of {extended['budget']}")
+
+
+@app.command()
+@of_server
+def clone(
+    reach: Reach,
+    campaign: Which,
+    name: Annotated[str, typer.Argument(help="what the new campaign is called")],
+) -> None:
+    """Print a campaign's definition under another name, for a file that `materia run` reads."""
+    with reach() as client:
+        print_json(client.campaigns.clone(find(client, campaign)["id"], name))
+
+
+@app.command()
+@of_server
+def delete(
+    reach: Reach,
+    as_json: bool,
+    campaign: Annotated[str, typer.Argument(metavar="ID", help="the whole id")],
+) -> None:
+    """Delete a campaign that has ended, with its candidates and results."""
+    with reach() as client:
+        deleted = client.campaigns.delete(campaign)
+    _say(deleted, as_json, "is deleted")
 
 
 @app.command()
@@ -211,6 +269,13 @@ def export(
         print_json({**result, "output": str(path)})
         return
     typer.echo(f"{path}: {counted(result['rows'], 'candidate')}")
+
+
+def _say(campaign: dict[str, Any], as_json: bool, what: str) -> None:
+    if as_json:
+        print_json(campaign)
+        return
+    typer.echo(f"{campaign['name']} ({campaign['id']}) {what}")
 
 
 def find(client: Client, text: str) -> dict[str, Any]:

@@ -87,6 +87,33 @@ class Campaigns(Noun):
         """Stop a campaign and return it."""
         return self._run(sent(Call("POST", self._at(campaign_id, "/stop"))))
 
+    def delete(self, campaign_id: str) -> Any:
+        """Delete a campaign that has ended; returns it as it was."""
+        return self._run(sent(Call("DELETE", self._at(campaign_id))))
+
+    def pause(self, campaign_id: str) -> Any:
+        """Let what runs finish and start nothing further; returns the campaign."""
+        return self._run(sent(Call("POST", self._at(campaign_id, "/pause"))))
+
+    def resume(self, campaign_id: str) -> Any:
+        """Go on as if there had been no pause; returns the campaign."""
+        return self._run(sent(Call("POST", self._at(campaign_id, "/resume"))))
+
+    def extend(self, campaign_id: str, budget: int) -> Any:
+        """Raise the budget; a campaign that has completed or converged goes on.
+
+        Args:
+            budget: Evaluations in all, those done included.
+        """
+        content = as_json({"budget": budget})
+        path = self._at(campaign_id, "/extend")
+        return self._run(sent(Call("POST", path, content=content, headers=JSON)))
+
+    def clone(self, campaign_id: str, name: str) -> Any:
+        """Return the campaign's definition under another name, to be changed and run."""
+        path = self._at(campaign_id, "/clone")
+        return self._run(sent(Call("POST", path, content=as_json({"name": name}), headers=JSON)))
+
     def train_model(
         self,
         campaign_id: str,

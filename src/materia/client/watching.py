@@ -61,7 +61,9 @@ def watched(subject: Subject, subject_id: str, after: int) -> Operation:
                 yield Emit(event)
                 if event["type"] == "resync":
                     break
-                if event["type"] == subject.change and event["data"]["state"] in subject.ends:
+                is_end = event["type"] == subject.change and event["data"]["state"] in subject.ends
+                # An end before what was read is history: the campaign was extended since.
+                if after >= found["last_event"] and (is_end or found["state"] in subject.ends):
                     return
         except TransientError:
             failures += 1

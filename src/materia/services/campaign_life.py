@@ -30,6 +30,11 @@ PROPOSE = "run_cmaes_optimization"
 EVALUATE = "evaluate_candidates"
 FRONT = "compute_pareto_front"
 
+# A paused campaign starts none of these; the front of what is measured is still computed.
+HELD_STEPS = (TRAIN, PROPOSE, EVALUATE)
+# A step that runs when its campaign is paused still finishes.
+GOES_ON = (CampaignState.RUNNING, CampaignState.PAUSED)
+
 
 def add_step(
     work: Work,
@@ -54,6 +59,21 @@ def add_step(
     submission.add(work, [job])
 
 
+def add_root(work: Work, campaign_id: str, task_id: str, requested_by: str | None) -> None:
+    """Add the job, held by no worker, that ends when the campaign does."""
+    root = NewJob(
+        task=ROOT_TASK,
+        id=task_id,
+        kwargs={"campaign_id": campaign_id},
+        campaign_id=campaign_id,
+        step=ROOT,
+        state=JobState.RUNNING,
+        requested_by=requested_by,
+        reply=True,
+    )
+    submission.add(work, [root])
+
+
 def change_state(work: Work, campaign: Row, state: CampaignState, values: Row) -> None:
     """Give a locked campaign a new state and report it."""
     campaign_rows.change(work.connection, campaign["id"], {"state": state, **values})
@@ -62,11 +82,19 @@ def change_state(work: Work, campaign: Row, state: CampaignState, values: Row) -
         "iteration": values.get("iteration", campaign["iteration"]),
         "evaluations_completed": campaign["evaluations_completed"],
         "evaluations_failed": campaign["evaluations_failed"],
+        "budget": values.get("budget", campaign["budget"]),
         "hypervolume": values.get("hypervolume", campaign["hypervolume"]),
         "best": values.get("best", campaign["best"]),
         "error": values.get("error"),
     }
     work.campaign_event(campaign["id"], EventType.CAMPAIGN_STATE_CHANGED, data)
+
+
+def hold_if_paused(work: Work, campaign: Row) -> None:
+    """Hold the steps that wait, where a locked campaign is paused."""
+    if campaign["state"] == CampaignState.PAUSED:
+        held = job_rows.hold(work.connection, campaign["id"], HELD_STEPS)
+        work.to_send = [row for row in work.to_send if row["id"] not in held]
 
 
 def start_iteration(work: Work, campaign_id: str, iteration: int, *, train: bool) -> None:
@@ -132,10 +160,10 @@ def count_evaluations(work: Work, campaign: Row, completed: int, failed: int) ->
     campaign_rows.change(work.connection, campaign["id"], {key: campaign[key] for key in counters})
     if campaign_rows.n_proposed(work.connection, campaign["id"]):
         return
-    if campaign["state"] in (CampaignState.RUNNING, CampaignState.STOPPED):
+    if campaign["state"] in (*GOES_ON, CampaignState.STOPPED):
         iteration = campaign["iteration"]
         # A stopped campaign gets its last front, but no further step follows from it.
-        part = "" if campaign["state"] == CampaignState.RUNNING else "stopped"
+        part = "stopped" if campaign["state"] == CampaignState.STOPPED else ""
         add_step(work, campaign["id"], iteration, FRONT, {"iteration": iteration}, part=part)
 
 
@@ -296,7 +324,7 @@ def require_running(campaign: Row | None, iteration: int) -> Row:
     """Return a campaign that a step of an iteration may move on; `Superseded` otherwise."""
     if campaign is None:
         raise Superseded("the campaign was deleted")
-    if campaign["state"] != CampaignState.RUNNING:
+    if campaign["state"] not in GOES_ON:
         raise Superseded(f"the campaign is {campaign['state']}")
     if campaign["iteration"] != iteration:
         raise Superseded(f"the campaign is at iteration {campaign['iteration']}, not {iteration}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from materia import log, settings
-from materia.errors import EvaluationError, StateError, SurrogateError
+from materia.errors import EvaluationError, StateError, SurrogateError, TransientError
 from materia.events.models import EventType
 from materia.mdl import Definition
 from materia.mdl.breaches import expressions_of
@@ -82,12 +82,13 @@ def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
             checkpoint = checkpoints.write(campaign_id, iteration, fit.arrays, fit.meta)
 
     def effects(work: Work) -> None:
-        life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
+        campaign = life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
         values = {"fit": quality, "checkpoint": checkpoint}
         campaign_rows.change_iteration(work.connection, campaign_id, iteration, values)
         data = {"iteration": iteration, "quality": quality, "fallback": fallback}
         work.campaign_event(campaign_id, EventType.SURROGATE_TRAINED, data)
         life.add_step(work, campaign_id, iteration, life.PROPOSE, {"iteration": iteration})
+        life.hold_if_paused(work, campaign)
 
     result = {
         "status": "success",
@@ -139,7 +140,10 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     timeout_s = definition.evaluator.timeout_s if definition.evaluator else None
 
     def effects(work: Work) -> None:
-        life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
+        campaign = life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
+        if campaign["budget"] != row["budget"]:
+            # The batch was cut to the smaller one; the next attempt proposes all of it.
+            raise TransientError("the budget was raised while candidates were proposed")
         if campaign_rows.has_candidates(work.connection, campaign_id, iteration):
             raise Superseded(f"iteration {iteration} has its candidates already")
         campaign_rows.add_candidates(work.connection, columns)
@@ -158,6 +162,7 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
                 part=chunk[0],
                 timeout_s=timeout_s * len(chunk) if timeout_s is not None else None,
             )
+        life.hold_if_paused(work, campaign)
 
     result = {
         "status": "success",
@@ -300,8 +305,8 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
         campaign = campaign_rows.lock(work.connection, campaign_id)
         if campaign is None or campaign["iteration"] != iteration:
             raise Superseded("the campaign has gone on without this step")
-        is_running = campaign["state"] == CampaignState.RUNNING
-        if is_running and campaign_rows.n_proposed(work.connection, campaign_id):
+        goes_on = campaign["state"] in life.GOES_ON
+        if goes_on and campaign_rows.n_proposed(work.connection, campaign_id):
             raise Superseded("candidates of the iteration are still being evaluated")
         campaign_rows.mark_front(work.connection, campaign_id, [point["id"] for point in front])
         campaign_rows.change(work.connection, campaign_id, metrics)
@@ -322,15 +327,18 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
             **metrics,
         }
         work.campaign_event(campaign_id, EventType.ITERATION_COMPLETED, data)
-        if not is_running:
+        if not goes_on:
             return
-        if convergence["converged"] or n_next == 0:
-            converged = convergence["converged"] and n_next > 0
+        # Raised since the step read it, the budget leaves more.
+        is_spent = n_next == 0 and campaign["budget"] == row["budget"]
+        if convergence["converged"] or is_spent:
+            converged = convergence["converged"] and not is_spent
             end = CampaignState.CONVERGED if converged else CampaignState.COMPLETED
             summary = life.summary(campaign, end, front)
             life.finish(work, campaign, end, values={}, result=summary)
         else:
             life.start_iteration(work, campaign_id, iteration + 1, train=True)
+            life.hold_if_paused(work, campaign)
 
     result = {
         "status": "success",

@@ -1,4 +1,4 @@
-"""Use cases of campaigns: run, look at, stop."""
+"""Use cases of campaigns: run, look at, clone, stop, delete."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from pathlib import Path
 from materia import settings
 from materia.errors import NotFoundError, StateError
 from materia.events.models import EventType
-from materia.mdl import Definition, Finding
+from materia.mdl import Definition, Finding, load
 from materia.mdl.breaches import broken, expressions_of
 from materia.mdl.finding import as_error
 from materia.mdl.validation import Source
 from materia.services import campaign_life as life
-from materia.services import earlier, submission, validation
+from materia.services import earlier, validation
 from materia.services.evaluation_details import bounded
 from materia.services.idempotency import Once
-from materia.services.submission import NewJob
 from materia.services.work import unit_of_work
 from materia.store import campaigns as campaign_rows
+from materia.store import jobs as job_rows
+from materia.store import retention
 from materia.store.campaigns import FINAL_CAMPAIGN, CampaignState, CandidateState
 from materia.store.database import database
-from materia.store.jobs import JobState, Row
+from materia.store.jobs import Row
 
 NO_EVALUATOR = Finding(
     "error",
@@ -95,17 +96,7 @@ def run(
             "created_at": now,
         }
         campaign_rows.add(work.connection, row)
-        root = NewJob(
-            task=life.ROOT_TASK,
-            id=task_id,
-            kwargs={"campaign_id": campaign_id},
-            campaign_id=campaign_id,
-            step=life.ROOT,
-            state=JobState.RUNNING,
-            requested_by=requested_by,
-            reply=True,
-        )
-        submission.add(work, [root])
+        life.add_root(work, campaign_id, task_id, requested_by)
         campaign = campaign_rows.lock(work.connection, campaign_id)
         if campaign is not None:
             life.change_state(work, campaign, CampaignState.RUNNING, {"started_at": now})
@@ -147,6 +138,48 @@ def stop(campaign_id: str) -> Row:
             return get(campaign_id)
         raise StateError(f"campaign {before['name']!r} is {before['state']} already")
     return get(campaign_id)
+
+
+def delete(campaign_id: str) -> Row:
+    """Delete a campaign that has ended, and return it as it was.
+
+    Its jobs and surrogate checkpoints go when they are old enough, as those of any other: a message
+    of theirs may still be on its way.
+
+    Raises:
+        StateError: It has not ended, or a job of it still runs.
+    """
+    with unit_of_work() as work:
+        campaign = campaign_rows.lock(work.connection, campaign_id)
+        if campaign is None:
+            raise NotFoundError(
+                f"there is no campaign {campaign_id!r}",
+                "`materia campaign list` shows the campaigns",
+            )
+        if campaign["state"] not in FINAL_CAMPAIGN:
+            raise StateError(
+                f"campaign {campaign['name']!r} is {campaign['state']} and cannot be deleted",
+                f"that is possible when it is {' or '.join(FINAL_CAMPAIGN)}: stop it first",
+            )
+        if job_rows.has_open(work.connection, campaign_id):
+            raise StateError(
+                f"jobs of campaign {campaign['name']!r} still run", "delete it when they have ended"
+            )
+        retention.delete_jobs(work.connection, [campaign["task_id"]])
+        campaign_rows.delete(work.connection, campaign_id)
+    return campaign
+
+
+def clone(campaign_id: str, name: str) -> Row:
+    """Return the definition of a campaign under another name; nothing is created.
+
+    Files that it names stay pinned to the content that the campaign ran with.
+
+    Raises:
+        DefinitionError: The name is none.
+    """
+    definition = {**get(campaign_id)["definition"], "name": name}
+    return load(definition).model_dump(mode="json")
 
 
 def candidates(

@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import delete as sql_delete
 
 from materia.store import paging
 from materia.store.database import Database
-from materia.store.tables import campaigns, candidates, evaluations, iterations
+from materia.store.tables import campaigns, candidates, evaluations, events, iterations
 
 Row = dict[str, Any]
 
@@ -79,6 +80,13 @@ def lock(connection: Connection, campaign_id: str) -> Row | None:
 def change(connection: Connection, campaign_id: str, values: Row) -> None:
     """Write columns of a campaign that the caller has locked."""
     connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(values))
+
+
+def delete(connection: Connection, campaign_id: str) -> None:
+    """Delete a campaign with everything that was asked and told; its jobs stay."""
+    connection.execute(sql_delete(evaluations).where(evaluations.c.campaign_id == campaign_id))
+    connection.execute(sql_delete(events).where(events.c.topic == f"campaign:{campaign_id}"))
+    connection.execute(sql_delete(campaigns).where(campaigns.c.id == campaign_id))
 
 
 def page(

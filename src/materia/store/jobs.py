@@ -28,6 +28,8 @@ from materia.store.tables import answer_is_due, is_open, job_log, jobs
 
 Row = dict[str, Any]
 LOG_LINES = 1000
+# The `run_at` of a job that waits until it is released: the year 3000.
+HELD_UNTIL = 32_503_680_000.0
 CLAIMANT = ("claimed_by", "worker", "pid")
 # Columns of a job that is inserted; all other ones start with their defaults.
 INSERTED = (
@@ -331,6 +333,36 @@ def waiting_of(connection: Connection, campaign_id: str) -> list[Row]:
     query = select(jobs).where(jobs.c.campaign_id == campaign_id, jobs.c.state.in_(WAITING))
     query = query.order_by(jobs.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def has_open(connection: Connection, campaign_id: str) -> bool:
+    """Tell whether a job of a campaign is not final."""
+    query = select(jobs.c.id).where(is_open, jobs.c.campaign_id == campaign_id).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def hold(connection: Connection, campaign_id: str, steps: Sequence[str]) -> set[str]:
+    """Keep the waiting jobs of some steps of a campaign from being taken; returns their ids.
+
+    A message that is on its way already finds its job not yet due, and is dropped.
+    """
+    held = _in_order(
+        is_open,
+        jobs.c.campaign_id == campaign_id,
+        jobs.c.state.in_(WAITING),
+        jobs.c.step.in_(list(steps)),
+    )
+    statement = update(jobs).where(held).values(run_at=HELD_UNTIL).returning(jobs.c.id)
+    return set(connection.execute(statement).scalars())
+
+
+def release(database: Database, connection: Connection, campaign_id: str) -> list[Row]:
+    """Let the held jobs of a campaign be taken; the caller sends their messages."""
+    held = _in_order(is_open, jobs.c.campaign_id == campaign_id, jobs.c.run_at == HELD_UNTIL)
+    values = {"run_at": None, "sent_at": database.now(), "sends": 1}
+    statement = update(jobs).where(held).values(values).returning(*jobs.c)
+    rows = [dict(row) for row in connection.execute(statement).mappings()]
+    return sorted(rows, key=lambda row: (row["queued_at"], row["id"]))
 
 
 def mark_sent(database: Database, connection: Connection, ids: Sequence[str]) -> None:

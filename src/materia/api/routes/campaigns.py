@@ -1,4 +1,4 @@
-"""Campaigns: run, list, look at, stop."""
+"""Campaigns: run, list, look at, pause, resume, extend, clone, stop, delete."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from materia import mdl
 from materia.api import resources, schemas
 from materia.api.answers import accepted, answer
 from materia.api.bodies import Definition, Raw, read
@@ -14,7 +15,14 @@ from materia.api.documentation import says, takes, takes_definition
 from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
 from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
 from materia.events.models import campaign_topic
-from materia.services import campaign_models, campaign_views, campaigns, events, exports
+from materia.services import (
+    campaign_course,
+    campaign_models,
+    campaign_views,
+    campaigns,
+    events,
+    exports,
+)
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 
@@ -73,10 +81,49 @@ def get(campaign_id: Id) -> Response:
     return answer(resources.campaign(campaigns.get(campaign_id)))
 
 
+@router.delete("/{campaign_id}", responses=says(schemas.Campaign, 404, 409))
+def delete(campaign_id: Id) -> Response:
+    """Delete a campaign that has ended, and return it as it was."""
+    return answer(resources.campaign(campaigns.delete(campaign_id)))
+
+
 @router.post("/{campaign_id}/stop", responses=says(schemas.Campaign, 404, 409))
 def stop(campaign_id: Id) -> Response:
     """Stop a campaign: nothing new starts, results on their way are kept. Twice is fine."""
     return answer(resources.campaign(campaigns.stop(campaign_id)))
+
+
+@router.post("/{campaign_id}/pause", responses=says(schemas.Campaign, 404, 409))
+def pause(campaign_id: Id) -> Response:
+    """Start no further evaluation; those that run finish. Twice is fine."""
+    return answer(resources.campaign(campaign_course.pause(campaign_id)))
+
+
+@router.post("/{campaign_id}/resume", responses=says(schemas.Campaign, 404, 409))
+def resume(campaign_id: Id) -> Response:
+    """Go on with the same candidates as if there had been no pause. Twice is fine."""
+    return answer(resources.campaign(campaign_course.resume(campaign_id)))
+
+
+@router.post(
+    "/{campaign_id}/extend",
+    responses=says(schemas.Campaign, 404, 409, 413, 415),
+    openapi_extra=takes(schemas.Extension),
+)
+def extend(request: Request, campaign_id: Id, body: Raw) -> Response:
+    """Raise the budget; a completed or converged campaign goes on. Twice is fine."""
+    budget = read(schemas.Extension, body, request).budget
+    return answer(resources.campaign(campaign_course.extend(campaign_id, budget)))
+
+
+@router.post(
+    "/{campaign_id}/clone",
+    responses=says(mdl.Definition, 404, 413, 415),
+    openapi_extra=takes(schemas.Clone),
+)
+def clone(request: Request, campaign_id: Id, body: Raw) -> Response:
+    """Return the campaign's definition under another name, ready to be run."""
+    return answer(campaigns.clone(campaign_id, read(schemas.Clone, body, request).name))
 
 
 @router.post(

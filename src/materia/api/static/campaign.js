@@ -72,6 +72,7 @@ class View {
     this.state = state;
     this.status = h("span", { class: "status", role: "status" });
     this.stopButton = h("button", { type: "button", class: "danger", click: () => this.#stop() }, "Stop");
+    this.pauseButton = h("button", { type: "button", class: "quiet", click: () => this.#pauseOrResume() }, "Pause");
     this.chip = h("span");
     this.bar = h("progress", { max: campaign.budget, "aria-label": "evaluations" });
     this.facts = h("dl", { class: "facts" });
@@ -106,7 +107,7 @@ class View {
     });
     return [
       trail("Campaigns", "#/campaigns", name),
-      h("div", { class: "head" }, h("h1", {}, name), this.chip, this.status, this.stopButton),
+      h("div", { class: "head" }, h("h1", {}, name), this.chip, this.status, this.pauseButton, this.stopButton),
       h("p", { class: "identity muted" }, h("code", {}, id), ` · seed ${definition.optimizer.seed} · evaluator ${definition.evaluator?.type ?? "none"}`),
       definition.description && h("p", { class: "description" }, definition.description),
       this.trouble, this.bar, this.facts,
@@ -126,7 +127,9 @@ class View {
   draw() {
     const { campaign } = this.state;
     if (this.chip.textContent !== campaign.state) this.chip.replaceChildren(chip(campaign.state));
-    this.stopButton.hidden = this.status.hidden = isFinal(campaign.state);
+    this.stopButton.hidden = this.pauseButton.hidden = this.status.hidden = isFinal(campaign.state);
+    say(this.pauseButton, campaign.state === "paused" ? "Resume" : "Pause");
+    this.bar.max = campaign.budget;
     this.bar.value = this.state.n_evaluated;
     for (const { figure, chart } of this.charts) chart.draw(figure(this.state));
     this.table.update(this.state.list);
@@ -166,6 +169,13 @@ class View {
     const events = this.state.events.slice(-200).reverse();
     this.log.replaceChildren(...events.map((event) =>
       h("li", {}, moment(event.time, clock(event.time)), h("span", {}, describe(event, number)))));
+  }
+
+  async #pauseOrResume() {
+    const { campaign } = this.state;
+    const verb = campaign.state === "paused" ? "resume" : "pause";
+    await post(`/campaigns/${encodeURIComponent(campaign.id)}/${verb}`).catch((problem) =>
+      this.trouble.replaceChildren(trouble(problem)));
   }
 
   async #stop() {

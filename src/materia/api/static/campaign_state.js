@@ -69,6 +69,7 @@ export class CampaignState {
 
   campaign_state_changed(changed, { time }) {
     Object.assign(this.campaign, changed);
+    if (!isFinal(changed.state)) this.campaign.finished_at = null;
     if (changed.state === "running") this.campaign.started_at ??= time;
     // Candidates of a stopped campaign that nobody evaluates any more have no event of their own.
     return isFinal(changed.state) ? "reload" : undefined;
