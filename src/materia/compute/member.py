@@ -145,11 +145,17 @@ def with_news(members: Sequence[Member], patience_s: float) -> list[Member]:
 
 
 def kill_all(members: list[Member]) -> None:
-    """End every process and empty the list, also when signals interrupt that."""
+    """End every process and empty the list, also when signals interrupt that again and again."""
+    interruption: BaseException | None = None
     try:
         while members:
-            members[-1].kill()
-            members.pop()
+            try:
+                members[-1].kill()
+                members.pop()
+            except BaseException as error:  # noqa: BLE001 - it is raised when all are gone
+                interruption = error
     except BaseException:
         kill_all(members)
         raise
+    if interruption is not None:
+        raise interruption
