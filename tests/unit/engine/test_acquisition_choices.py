@@ -7,6 +7,7 @@ from spaces import continuous, define
 from test_acquisition import HERE, Fixed
 
 from materia import Campaign
+from materia.engine.acquisition.choice import chosen
 from materia.engine.acquisition.hypervolume_improvement import HypervolumeImprovement
 from materia.engine.acquisition.noisy import NoisyExpectedImprovement, NoisyHypervolumeImprovement
 from materia.engine.acquisition.optimism import Optimism, width_of_bound
@@ -214,3 +215,11 @@ def test_noise_that_the_surrogate_finds_decides_between_plain_and_noisy():
                 campaign.tell({candidate.id: outcome(candidate.params, m, noise, rng)})
             sources.append(campaign.ask(1)[0].why["source"])
         assert sources == [plain, f"noisy_{plain}"]
+
+
+@pytest.mark.parametrize(
+    ("m", "noise", "expected"),
+    [(1, 1e-6, "ei"), (1, 0.1, "ei"), (2, 1e-6, "ehvi"), (2, 0.1, "noisy_ehvi")],
+)
+def test_left_open_only_several_noisy_objectives_get_the_noisy_form(m, noise, expected):
+    assert chosen("auto", processes(m=m, noise=noise)[1]) == expected

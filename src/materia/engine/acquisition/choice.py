@@ -38,13 +38,15 @@ _CLEARLY = 0.01
 def chosen(declared: str, surrogate: IndependentProcesses) -> str:
     """Return the name of the acquisition function for a declared one, which may be "auto".
 
-    One objective is sought by `ei`, several by `ehvi`; their noisy forms average over what noise
-    leaves uncertain, and are chosen where the surrogate found so much of it.
+    One objective is sought by `ei`, which gained next to nothing from its noisy form and lost much
+    on measured tables (docs/decisions/noisy-acquisitions.md). Several are sought by `ehvi`, or
+    by its noisy form where the surrogate found so much noise.
     """
     name = declared
-    if declared == "auto":
-        name = "ei" if len(surrogate.processes) == 1 else "ehvi"
-        name = f"noisy_{name}" if surrogate.noise > NOISY else name
+    if declared == "auto" and len(surrogate.processes) == 1:
+        name = "ei"
+    elif declared == "auto":
+        name = "noisy_ehvi" if surrogate.noise > NOISY else "ehvi"
     return PLAIN.get(name, name) if not can_be_drawn(surrogate) else name
 
 
