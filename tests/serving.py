@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
+import structlog
 from fastapi import FastAPI
 
 from materia import settings
@@ -137,3 +140,14 @@ class Server:
         """End it."""
         if self._process is not None and self._process.poll() is None:
             self.stop(signal.SIGKILL)
+
+
+@contextmanager
+def serving_commands(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadServer]:
+    """Run an API that commands find by the environment."""
+    # What the server's threads log must not come between what a command prints.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with ThreadServer() as started:
+        monkeypatch.setenv("MATERIA_SERVER", started.url)
+        yield started
+    structlog.reset_defaults()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -14,12 +13,11 @@ from typing import Any
 import celery.exceptions
 import numpy as np
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from materia import cli, settings
 from materia.services import schedules
-from serving import ThreadServer
+from serving import ThreadServer, serving_commands
 from workers import Cluster
 
 PAGE = (Path(__file__).parents[2] / "docs" / "celery-clients.md").read_text()
@@ -36,11 +34,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def server(backends: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadServer]:
     """Return a running API that commands find by the environment."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    with ThreadServer() as started:
-        monkeypatch.setenv("MATERIA_SERVER", started.url)
+    with serving_commands(monkeypatch) as started:
         yield started
-    structlog.reset_defaults()
 
 
 def write_tables(root: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import structlog
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -23,7 +21,7 @@ from materia.errors import AccessError, DataError, DefinitionError, NotFoundErro
 from materia.ml.retraining import MIN_HELD_OUT
 from materia.services import datasets, jobs, retrainings
 from materia.services.submission import NewJob, submit
-from serving import ThreadServer
+from serving import ThreadServer, serving_commands
 from workers import Cluster
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -42,11 +40,8 @@ def commands(page: str, beginning: str) -> list[str]:
 @pytest.fixture
 def server(backends: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadServer]:
     """Return a running API that commands find by the environment."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    with ThreadServer() as started:
-        monkeypatch.setenv("MATERIA_SERVER", started.url)
+    with serving_commands(monkeypatch) as started:
         yield started
-    structlog.reset_defaults()
 
 
 @pytest.fixture

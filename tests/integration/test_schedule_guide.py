@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from materia import cli
@@ -21,7 +19,7 @@ from materia.broker.app import app as celery
 from materia.client import Client
 from materia.services import due_times, schedules
 from materia.services.due_times import Timing
-from serving import ThreadServer
+from serving import ThreadServer, serving_commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text()
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -35,12 +33,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def server(backends: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadServer]:
     """Return a running API that commands find by the environment."""
-    # What the server's threads log must not come between what a command prints.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    with ThreadServer() as started:
-        monkeypatch.setenv("MATERIA_SERVER", started.url)
+    with serving_commands(monkeypatch) as started:
         yield started
-    structlog.reset_defaults()
 
 
 def test_the_commands_run_in_their_order(server: ThreadServer) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 import yaml
 from click.testing import Result
 from typer.testing import CliRunner
@@ -20,7 +19,7 @@ from materia.client import Client
 from materia.errors import DefinitionError, NotFoundError, StateError
 from materia.services import campaigns, jobs
 from materia.services.submission import NewJob, submit
-from serving import Server, ThreadServer
+from serving import Server, ThreadServer, serving_commands
 from workers import Cluster
 
 MATERIA = [sys.executable, "-c", "from materia.cli import main; main()"]
@@ -43,12 +42,8 @@ DEFINITION: dict[str, Any] = {
 @pytest.fixture
 def server(backends: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadServer]:
     """Return a running API that commands find by the environment."""
-    # What the server's threads log must not come between what a command prints.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    with ThreadServer() as started:
-        monkeypatch.setenv("MATERIA_SERVER", started.url)
+    with serving_commands(monkeypatch) as started:
         yield started
-    structlog.reset_defaults()
 
 
 def materia(*arguments: str) -> Result:

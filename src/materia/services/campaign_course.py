@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from materia.errors import ConflictError, DataError, NotFoundError, StateError
+from materia.errors import ConflictError, DataError, StateError
 from materia.mdl import Definition
 from materia.services import campaign_life as life
 from materia.services import campaigns
@@ -121,9 +121,7 @@ def _extended(campaign: Row, budget: int) -> dict[str, Any]:
 def _locked(work: Work, campaign_id: str, verb: str, allowed: tuple[CampaignState, ...]) -> Row:
     campaign = campaign_rows.lock(work.connection, campaign_id)
     if campaign is None:
-        raise NotFoundError(
-            f"there is no campaign {campaign_id!r}", "`materia campaign list` shows the campaigns"
-        )
+        raise campaigns.unknown(campaign_id)
     if campaign["state"] not in allowed:
         raise StateError(
             f"campaign {campaign['name']!r} is {campaign['state']} and cannot be {verb}",

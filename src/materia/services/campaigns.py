@@ -115,10 +115,15 @@ def get(campaign_id: str) -> Row:
     with database().read() as connection:
         row = campaign_rows.get(connection, campaign_id)
     if row is None:
-        raise NotFoundError(
-            f"there is no campaign {campaign_id!r}", "`materia campaign list` shows the campaigns"
-        )
+        raise unknown(campaign_id)
     return row
+
+
+def unknown(campaign_id: str) -> NotFoundError:
+    """Return the error for an id that no campaign has."""
+    return NotFoundError(
+        f"there is no campaign {campaign_id!r}", "`materia campaign list` shows the campaigns"
+    )
 
 
 def page(
@@ -152,10 +157,7 @@ def delete(campaign_id: str) -> Row:
     with unit_of_work() as work:
         campaign = campaign_rows.lock(work.connection, campaign_id)
         if campaign is None:
-            raise NotFoundError(
-                f"there is no campaign {campaign_id!r}",
-                "`materia campaign list` shows the campaigns",
-            )
+            raise unknown(campaign_id)
         if campaign["state"] not in FINAL_CAMPAIGN:
             raise StateError(
                 f"campaign {campaign['name']!r} is {campaign['state']} and cannot be deleted",
