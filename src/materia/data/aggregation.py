@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from materia.data.columns import reading
+from materia.data.memory import kept_memory
 from materia.data.output import move_into_place, workplace, writer_for
 from materia.data.parts import Parts
 from materia.data.pipeline import worked_on
@@ -70,7 +71,7 @@ def aggregate(
         raise DefinitionError("data_sources: the list is empty", "name at least one table")
     if output is not None and not output.name.lower().endswith(".json"):
         suffix_of(output)
-    with _scratch(output) as folder:
+    with kept_memory(), _scratch(output) as folder:
         names = None if wanted.by_column is None else {*wanted.by_column, *group_by}
         read, failed = _read_all(sources, names, Path(folder), progress)
         _check_columns(read, group_by, wanted)

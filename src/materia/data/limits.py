@@ -19,7 +19,7 @@ RUN_BYTES = 48 * 2**20
 PIECES_OF_RUN = 64
 MAX_RUNS = 64
 """Sorted runs that are merged together; each has up to two pieces in memory."""
-THREADS = 2
+THREADS = 3
 """Pieces that are worked on at once; Polars spreads the work of each over the cores by itself."""
 PART_BYTES = 16 * 2**20
 """Of rows that are kept on disk for a while, in one file."""

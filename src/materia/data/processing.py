@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from materia.data.memory import kept_memory
 from materia.data.ordering import AT, Sorter, first_of_each, keyed, keys_of, numbered
 from materia.data.output import (
     Rejects,
@@ -54,7 +56,8 @@ def process(
     suffix_of(output)
     if output.exists() and source.exists() and output.samefile(source):
         raise DataError(f"'{source}' is input and output at once", "name another output")
-    with open_table(source, declared.delimiter) as table, workplace(output) as folder:
+    opened = open_table(source, declared.delimiter)
+    with kept_memory(), opened as table, workplace(output) as folder:
         job = _Job(table, declared, output, folder, progress)
         counts = job.run()
     return {
@@ -136,10 +139,16 @@ class _Job:
         undeclared = isinstance(self._table, CsvSource)
         writer = writer_for(self._output, self._folder, columns, undeclared)
         rejects = Rejects(self._folder / "rejects.csv")
-        with closing(writer), closing(rejects):
+        with closing(writer), closing(rejects), ThreadPoolExecutor(1, "written") as thread:
+            writing: Future[None] | None = None
             for n_rows, rows in self._rendered(writer, rejects):
-                writer.write(rows)
+                if writing is not None:
+                    writing.result()
+                # The next rows are read and cut while these are written.
+                writing = thread.submit(writer.write, rows)
                 self._counts.n_written += n_rows
+            if writing is not None:
+                writing.result()
             self._progress(self._table.size, self._table.size, "writing")
             writer.finish()
             rejects.finish()

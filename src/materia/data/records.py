@@ -14,7 +14,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,9 @@ class Block:
         kept_lines: Line of each record, where counting line feeds would not give it.
         kept_records: Each record as the file has it, where `content` was written anew.
         has_quotes: Whether a quote occurs in `content`.
+        is_proven: Whether each record is known to be well-formed. Where it is not, there are as
+            many cells as the records need all together, and the last cell of a record that has too
+            few, as another has too many, is missing.
     """
 
     content: bytes
@@ -61,6 +64,7 @@ class Block:
     kept_lines: Positions | None = None
     kept_records: Sequence[bytes] | None = None
     has_quotes: bool = False
+    is_proven: bool = True
 
     def line(self, row: int) -> int:
         """Return the line of the file where a record begins."""
@@ -84,6 +88,13 @@ class Block:
         return _outside(newlines, np.flatnonzero(octets == QUOTE))
 
 
+Inspect = Callable[[bool], Block]
+"""Looks at the records of a block, which takes most of the time; may be called in any thread.
+
+Where its argument is true, what counting can show is enough: the block may be not proven.
+"""
+
+
 class Cutter:
     """Cuts the text below a header.
 
@@ -100,12 +111,10 @@ class Cutter:
         self._delimiter = delimiter
         self._line = first_line
         self._edge = ord(delimiter)
-        kept = bytes([self._edge, NEWLINE, QUOTE])
-        self._others = bytes(octet for octet in range(256) if octet not in kept)
         self._pattern = delimiter.encode() * (width - 1) + b"\n"
 
-    def blocks(self, read: Callable[[int], bytes], block_bytes: int) -> Iterator[Block]:
-        """Yield the blocks of everything that `read` returns, until it returns nothing.
+    def blocks(self, read: Callable[[int], bytes], block_bytes: int) -> Iterator[Inspect]:
+        """Yield what gives the blocks of everything that `read` returns, until it returns nothing.
 
         Raises:
             DataError: A quote is never closed, or a record is too long.
@@ -120,14 +129,14 @@ class Cutter:
                     content += b"" if content.endswith(b"\n") else b"\n"
                     yield self._cut(content, True)[0]
                 return
-            block, used = self._cut(content, False)
+            inspect, used = self._cut(content, False)
             rest = content[used:]
             if len(rest) > MAX_RECORD_BYTES:
                 raise self._too_long()
             if used:
-                yield block
+                yield inspect
 
-    def _cut(self, content: bytes, is_last: bool) -> tuple[Block, int]:
+    def _cut(self, content: bytes, is_last: bool) -> tuple[Inspect, int]:
         if b'"' not in content:
             used = content.rfind(b"\n") + 1
             if _has_lone_returns(content[:used]):
@@ -146,10 +155,10 @@ class Cutter:
             return self._taken(content[:used]), used
         return self._walk(content, is_last)
 
-    def _taken(self, content: bytes) -> Block:
-        block = self._inspect(content)
-        self._line += block.n_rows if block.kept_lines is None else content.count(b"\n")
-        return block
+    def _taken(self, content: bytes) -> Inspect:
+        line = self._line
+        self._line += _count(content, NEWLINE)
+        return partial(self._inspect, content, line, None)
 
     def _are_regular(self, octets: NDArray[np.uint8], quotes: Positions) -> bool:
         """Return whether every quote opens or closes a cell at its edge, or is doubled."""
@@ -164,7 +173,7 @@ class Cutter:
         is_end |= (after == self._edge) | (after == NEWLINE) | (after == QUOTE)
         return bool(is_edge.all() and is_end.all())
 
-    def _walk(self, content: bytes, is_last: bool) -> tuple[Block, int]:
+    def _walk(self, content: bytes, is_last: bool) -> tuple[Inspect, int]:
         """Cut record by record; a fault costs one line, not everything up to the next quote."""
         physical = [line + b"\n" for line in content.split(b"\n")[:-1]]
         lines = [_protected(line) for line in physical]
@@ -191,14 +200,22 @@ class Cutter:
                 walked.lines.append(self._line + at)
                 walked.records.append(b"".join(physical[at : feed.at]))
             at = feed.at
-        block = self._inspect(_unprotected(written.getvalue()), walked)
+        line = self._line
         self._line += at
-        return block, sum(map(len, physical[:at]))
+        inspect = partial(self._inspect, _unprotected(written.getvalue()), line, walked)
+        return inspect, sum(map(len, physical[:at]))
 
-    def _inspect(self, content: bytes, walked: _Walked | None = None) -> Block:
+    def _inspect(
+        self, content: bytes, line: int, walked: _Walked | None, is_trusting: bool
+    ) -> Block:
         """Take out the records that are ragged, blank or not UTF-8."""
         is_quoted = b'"' in content
         is_text = _is_utf8(content)
+        can_be_even = is_text and walked is None and len(content) <= MAX_RECORD_BYTES
+        if is_trusting and can_be_even and not is_quoted and self._width > 1:
+            n_rows = _count(content, NEWLINE)
+            if _count(content, self._edge) == n_rows * (self._width - 1):
+                return Block(content, n_rows, line, is_proven=False)
         octets = np.frombuffer(content, np.uint8)
         if is_quoted:
             newlines = np.flatnonzero(octets == NEWLINE)
@@ -209,15 +226,15 @@ class Cutter:
         else:
             marks = self._marks(content)
             n_rows = len(marks) // self._width
-            is_even = marks == self._pattern * n_rows and len(content) <= MAX_RECORD_BYTES
-            if is_even and is_text and walked is None and not self._has_blank_lines(content):
-                return Block(content, n_rows, self._line)
+            is_even = can_be_even and marks == self._pattern * n_rows
+            if is_even and not self._has_blank_lines(content):
+                return Block(content, n_rows, line)
             newlines = ends = np.flatnonzero(octets == NEWLINE)
             # Between line ends there are as many marks as cells.
             n_cells = np.diff(np.flatnonzero(np.frombuffer(marks, np.uint8) == NEWLINE), prepend=-1)
         starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
         lines = (
-            self._line + np.searchsorted(newlines, starts)
+            line + np.searchsorted(newlines, starts)
             if walked is None
             else np.array(walked.lines, np.int64)
         )
@@ -239,7 +256,7 @@ class Cutter:
         return Block(
             content if keep.all() else _joined(content, starts, ends, keep),
             int(keep.sum()),
-            self._line,
+            line,
             found,
             lines[keep],
             [walked.records[row] for row in np.flatnonzero(keep)] if walked else None,
@@ -248,7 +265,14 @@ class Cutter:
 
     def _marks(self, content: bytes) -> bytes:
         """Return the ends of cells and records, in pieces that stay in the processor's cache."""
-        return b"".join(piece.translate(None, self._others) for piece in _pieces(content))
+        octets = np.frombuffer(content, np.uint8)
+        found = []
+        for at in range(0, len(octets), _PIECE):
+            piece = octets[at : at + _PIECE]
+            is_mark = piece == self._edge
+            is_mark |= piece == NEWLINE
+            found.append(piece[np.flatnonzero(is_mark)])
+        return np.concatenate(found).tobytes() if found else b""
 
     def _has_blank_lines(self, content: bytes) -> bool:
         """Return whether a file of one column has blank lines, which look like its empty cells."""
@@ -347,6 +371,12 @@ def _is_utf8(content: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _count(content: bytes, octet: int) -> int:
+    octets = np.frombuffer(content, np.uint8)
+    pieces = (octets[at : at + _PIECE] for at in range(0, len(octets), _PIECE))
+    return sum(int(np.count_nonzero(piece == octet)) for piece in pieces)
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:

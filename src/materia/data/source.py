@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol, Self
 
@@ -27,7 +27,7 @@ from materia.data.limits import (
     MAX_EXPANSION,
     MAX_RECORD_BYTES,
 )
-from materia.data.records import Block, Cutter, Fault
+from materia.data.records import Block, Cutter, Fault, Inspect
 from materia.errors import DataError, NotFoundError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -164,8 +164,9 @@ class CsvSource:
         titles = list(self.columns)
         cutter = Cutter(self._name, len(titles), self._delimiter, self._first_line)
         block_bytes = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, -(-self.size // n_chunks)))
-        for block in cutter.blocks(self._stream.read, block_bytes):
-            yield _Records(block, titles, self._delimiter, self._stream.position)
+        trust = _Trust()
+        for inspect in cutter.blocks(self._stream.read, block_bytes):
+            yield _Records(inspect, titles, self._delimiter, self._stream.position, trust)
 
     def _read_header(self) -> list[str]:
         content = self._stream.read(2**16).removeprefix(BOM)
@@ -320,7 +321,7 @@ class _Stream:
             content, self._waiting = self._waiting[:size], self._waiting[size:]
             return content
         try:
-            content = self._source.read(size) + self._source.readline(_MOST_OF_A_LINE)
+            content = self._whole_lines(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"'{self.name}' is damaged or not compressed with gzip: {error}",
@@ -336,31 +337,89 @@ class _Stream:
             )
         return content
 
+    def _whole_lines(self, size: int) -> bytes:
+        if self.is_gzip:
+            return self._source.read(size) + self._source.readline(_MOST_OF_A_LINE)
+        # To look where the line ends first spares a copy of everything.
+        ahead = os.pread(self.raw.fileno(), _MOST_OF_A_LINE, self.raw.tell() + size)
+        end = ahead.find(b"\n") + 1
+        return self._source.read(size + (end or len(ahead)))
 
-@dataclass(frozen=True)
+
+@dataclass
+class _Trust:
+    """Whether it pays to let the reading of cells prove that a block is well-formed.
+
+    It does not where last cells are missing: each such block is looked at and read once more.
+    """
+
+    is_given: bool = True
+
+
+@dataclass
 class _Records:
-    """Records of a CSV file, cut into cells when they are needed."""
+    """Records of a CSV file, looked at and cut into cells when they are needed."""
 
-    block: Block
+    inspect: Inspect
     titles: list[str]
     delimiter: str
     done: int
+    trust: _Trust
+    _seen: Block | None = None
+
+    @property
+    def block(self) -> Block:
+        """The block, proven to be well-formed."""
+        if self._seen is None or not self._seen.is_proven:
+            self._seen = self.inspect(False)
+        return self._seen
+
+    @property
+    def _looked_at(self) -> Block:
+        # Not a cached property: all of a class share one lock in Python 3.11.
+        if self._seen is None:
+            self._seen = self.inspect(self.trust.is_given)
+        return self._seen
 
     @property
     def faults(self) -> list[Fault]:
         return self.block.faults
 
-    @cached_property
+    @property
     def is_plain(self) -> bool:
-        content = self.block.content
-        has_marks = self.block.has_quotes or b"\r" in content or _SEPARATOR.encode() in content
-        return self.delimiter == "," and not has_marks
+        block = self._looked_at
+        has_marks = b"\r" in block.content or _SEPARATOR.encode() in block.content
+        return self.delimiter == "," and not (block.has_quotes or has_marks)
 
     def frame(self, names: Collection[str], numbers: Collection[str] = ()) -> pl.DataFrame:
         """Return the cells, most as text; an empty one is null, quoted or not."""
         # One column at least, which says how many rows there are.
         wanted = [title for title in self.titles if title in names] or self.titles[:1]
         rows = [self._records()] if RECORD in names else []
+        if not self._looked_at.is_proven:
+            frame = self._proving(wanted, numbers, rows)
+            if frame is not None:
+                return frame
+            rows = [self._records()] if rows else []
+        return self._typed(wanted, numbers, rows)
+
+    def _proving(
+        self, wanted: list[str], numbers: Collection[str], rows: list[pl.LazyFrame]
+    ) -> pl.DataFrame | None:
+        """Return the cells and have the block proven by its last ones, or return None."""
+        last = self.titles[-1]
+        with suppress(pl.exceptions.PolarsError, DataError):
+            frame = self._typed(list(dict.fromkeys([*wanted, last])), numbers, rows)
+            if not frame[last].null_count():
+                self._seen = replace(self._looked_at, is_proven=True)
+                return frame
+        self.trust.is_given = False
+        self._seen = self.inspect(False)
+        return None
+
+    def _typed(
+        self, wanted: list[str], numbers: Collection[str], rows: list[pl.LazyFrame]
+    ) -> pl.DataFrame:
         frame = self._numeric(wanted, numbers, rows) if numbers else None
         return self._read([self._cells(wanted, {}), *rows]) if frame is None else frame
 
@@ -378,7 +437,7 @@ class _Records:
         keys = {title: f"column_{number}" for number, title in enumerate(self.titles, 1)}
         schema = {key: types.get(title, pl.String) for title, key in keys.items()}
         cells = [pl.col(keys[title]).alias(title) for title in wanted]
-        if self.block.has_quotes and b'""' in self.block.content:
+        if self._looked_at.has_quotes and b'""' in self._looked_at.content:
             for number, title in enumerate(wanted):
                 if title not in types:
                     cell = pl.col(keys[title])
@@ -389,7 +448,7 @@ class _Records:
         return self._scan({RECORD: pl.String}, _SEPARATOR)
 
     def _scan(self, schema: Mapping[str, type[pl.DataType]], separator: str) -> pl.LazyFrame:
-        content = self.block.content
+        content = self._looked_at.content
         is_marked = content.startswith(BOM)
         if is_marked:  # Polars would take it off as the mark of a file, which it is not here.
             content = separator.encode() * (len(schema) - 1) + b"\n" + content
@@ -398,13 +457,13 @@ class _Records:
             has_header=False,
             schema=dict(schema),
             separator=separator,
-            quote_char='"' if self.block.has_quotes else None,
+            quote_char='"' if self._looked_at.has_quotes else None,
         )
         return rows.slice(1) if is_marked else rows
 
     def _read(self, columns: list[pl.LazyFrame]) -> pl.DataFrame:
         """Return several readings of the block beside each other, made in one pass of Polars."""
-        block = self.block
+        block = self._looked_at
         if not block.n_rows:
             return pl.concat(columns, how="horizontal").collect()
         frames = pl.collect_all(columns, engine="streaming")

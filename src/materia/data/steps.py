@@ -79,8 +79,9 @@ class Steps:
 
     def apply(self, rows: Rows, names: Sequence[str]) -> Outcome:
         """Return what becomes of a piece of the table, in the columns `names`."""
-        faults = list(rows.faults)
+        # In this order: reading the cells shows most faults, and looking for them first costs more.
         frame = rows.frame(*self._sources(names)).with_row_index(ROW)
+        faults = list(rows.faults)
         frame = self._read(frame, rows, faults)
         n_read = frame.height
         if self._first is not None:

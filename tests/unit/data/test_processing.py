@@ -111,6 +111,39 @@ def test_every_well_formed_cell_comes_through_as_it_is(
     assert result["rows_written"] == len(rows)
 
 
+uneven_rows = st.lists(
+    st.tuples(st.integers(-2, 3), st.sampled_from(["", "a", "1.5", "é"])), min_size=1, max_size=30
+)
+ways = st.sampled_from(
+    [
+        {},
+        {"select": ["a", "b"]},
+        {"select": ["b"], "filter": {"b": {"==": "x"}}},
+        {"new_columns": {"d": "1"}},
+        {"types": {"c": "text"}, "select": ["c", "a"]},
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(uneven=uneven_rows, is_balanced=st.booleans(), way=ways)
+def test_a_row_with_too_few_cells_never_hides_behind_one_with_too_many(
+    tmp_path: Path, uneven: list[tuple[int, str]], is_balanced: bool, way: dict[str, Any]
+) -> None:
+    cells = [["x"] * 2 + [last] for _, last in uneven]
+    extra = [n for n, _ in uneven]
+    if is_balanced:
+        cells, extra = cells * 2, extra + [-n for n in extra]
+    lines = [
+        ",".join(([*row, *"y" * n] if n > 0 else row[: 3 + n]))
+        for row, n in zip(cells, extra, strict=True)
+    ]
+    _, result, found = outcome(tmp_path, "\n".join(["a,b,c", *lines, ""]), way)
+    wrong = [number for number, line in enumerate(lines, 2) if line and line.count(",") != 2]
+    assert [int(line) for line, _, _ in found] == wrong
+    assert result["rows_read"] == sum(map(bool, lines))
+
+
 def test_rows_that_cannot_be_used_are_named_with_line_and_reason(tmp_path: Path) -> None:
     content = (
         b"id,amount,note\n"
