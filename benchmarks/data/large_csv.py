@@ -17,9 +17,9 @@ for good in silence. Every competitor, in a process of its own,
   asked, as nothing reads the file.
 - pandas: ``read_csv(chunksize=10**6)`` for each step, in an environment of its own.
 
-Each round runs all competitors one after the other, the first one changing; a ratio is the median of the ratios in a round.
-Memory is the largest resident set of the process. ``--flat`` runs ours once more on a table of ten
-times as many rows, for its memory.
+Each round runs all competitors one after the other, the first one changing; a ratio is the median
+of the ratios in a round. Memory is the largest resident set of the process. ``--flat`` runs ours
+once more on a table of ten times as many rows, for its memory.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def test_a_row_with_too_few_cells_never_hides_behind_one_with_too_many(
     if is_balanced:
         cells, extra = cells * 2, extra + [-n for n in extra]
     lines = [
-        ",".join(([*row, *"y" * n] if n > 0 else row[: 3 + n]))
+        ",".join([*row, *"y" * n] if n > 0 else row[: 3 + n])
         for row, n in zip(cells, extra, strict=True)
     ]
     _, result, found = outcome(tmp_path, "\n".join(["a,b,c", *lines, ""]), way)
