@@ -14,7 +14,7 @@ from typing import Protocol, TextIO, cast
 
 import polars as pl
 
-from materia.data.limits import BATCH_CELLS
+from materia.data.limits import BATCH_CELLS, SYNC_BYTES
 from materia.data.parts import Parts
 from materia.data.records import Fault
 from materia.data.source import suffix_of
@@ -106,6 +106,7 @@ class CsvWriter:
             else None
         )
         self._waiting = bytearray()
+        self._n_unsynced = 0
         # A line without a character would not be read as a row again.
         self._is_narrow = len(columns) == 1
         self.write(pl.DataFrame(schema=dict(columns)).write_csv().encode())
@@ -126,6 +127,11 @@ class CsvWriter:
         content = cast(bytes, rows)
         if self._gzip is None:
             self._file.write(content)
+            self._n_unsynced += len(content)
+            if self._n_unsynced >= SYNC_BYTES:
+                # Else all of it would wait for the end, with nothing else left to do.
+                os.fdatasync(self._file.fileno())
+                self._n_unsynced = 0
             return
         self._waiting += content
         # Pieces of one size: what a compressor writes may depend on what it is given at a time.
