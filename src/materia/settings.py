@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         description="names, addresses or networks of the local network that notifications may be "
         "sent to, separated by ','",
     )
+    evaluator_allow_hosts: str = Field(
+        "",
+        description="names, addresses or networks of the local network that the evaluator `http` "
+        "may ask, separated by ','; in development it may ask the whole local network",
+    )
     low_disk_bytes: Annotated[int, Field(ge=0)] = Field(
         1_000_000_000, description="less free space for the data folder is reported"
     )

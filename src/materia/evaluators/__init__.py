@@ -1,13 +1,16 @@
 """Black boxes behind one interface: a definition in, an `Evaluator` out.
 
 `check` reports everything that is wrong with the choice, `build` makes the evaluator. An evaluator
-is one file here and one line in `REGISTRY`; its module is loaded when it is chosen.
+is one file here and one line in `REGISTRY`, or the entry point ``vendor.name`` of the group
+`GROUP` in another package; its module is loaded when it is chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from materia.errors import DefinitionError, InfeasibleError, MateriaError, MissingExtraError
+from materia.errors import (
+    DefinitionError,
+    InfeasibleError,
+    MateriaError,
+    MissingExtraError,
+    NotFoundError,
+    StateError,
+)
 from materia.evaluators.base import Evaluation, Evaluator, Options, error_at
 from materia.evaluators.places import Places
 from materia.mdl.definition import Definition, EvaluatorChoice
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from materia.evaluators.warm_start import Earlier
 
 __all__ = [
+    "GROUP",
     "REGISTRY",
     "Evaluation",
     "Evaluator",
@@ -33,6 +44,8 @@ __all__ = [
     "check",
     "check_choice",
     "earlier_of",
+    "kind_of",
+    "known",
     "pin",
     "pool_of",
     "seed_for",
@@ -53,10 +66,14 @@ REGISTRY: dict[str, Entry] = {
     "ase": Entry("materia.evaluators.ase", "AlloyEvaluator", extra="ase", package="ase"),
     "expression": Entry("materia.evaluators.expression", "ExpressionEvaluator"),
     "function": Entry("materia.evaluators.functions", "FunctionEvaluator"),
+    "http": Entry("materia.evaluators.http", "HttpEvaluator"),
     "manual": Entry("materia.evaluators.manual", "ManualEvaluator"),
     "model": Entry("materia.evaluators.model", "ModelEvaluator", extra="ml", package="skops"),
     "table": Entry("materia.evaluators.table", "TableEvaluator"),
 }
+
+GROUP = "materia.evaluators"
+"""Group of the entry points of evaluators that other packages bring."""
 
 # Keeps the evaluators' random streams apart from those that the engine draws from the same seed.
 _EVALUATION_STREAM = 0x45564C
@@ -85,7 +102,7 @@ def build(
         raise DefinitionError(
             "the definition names no evaluator",
             "add for example `evaluator: {type: function, options: {name: branin_currin}}`;"
-            f" types are {', '.join(sorted(REGISTRY))}, and of 'manual' people tell the results",
+            f" types are {', '.join(known())}, and of 'manual' people tell the results",
             path="evaluator",
         )
     entry = REGISTRY.get(definition.evaluator.type)
@@ -93,9 +110,9 @@ def build(
         raise MissingExtraError(str(entry.extra), f"evaluator '{definition.evaluator.type}'")
     # Earlier data were read when the campaign began; its evaluator has nothing to do with them.
     found = _findings(definition, Places.of(data_roots, base_dir))
-    if entry is None or any(finding.level == "error" for finding in found):
+    if any(finding.level == "error" for finding in found):
         raise as_error(found)
-    kind = _load(entry)
+    kind = kind_of(definition.evaluator.type)
     options = kind.options_model.model_validate(definition.evaluator.options)
     return kind(definition, options, Places.of(data_roots, base_dir))
 
@@ -114,7 +131,7 @@ def try_out(
         points: Params all over what may be asked; read only by evaluators that are tried.
     """
     choice = definition.evaluator
-    if choice is None or not _load(REGISTRY[choice.type]).is_tried:
+    if choice is None or not kind_of(choice.type).is_tried:
         return []
     evaluator = build(definition, data_roots=data_roots, base_dir=base_dir)
     return evaluator.trial_findings(points)
@@ -140,7 +157,7 @@ def pin(
 ) -> Definition:
     """Return the definition with the content of its evaluator's files named; as for `build`."""
     choice = definition.evaluator
-    if choice is None or _load(REGISTRY[choice.type]).pinned is Evaluator.pinned:
+    if choice is None or kind_of(choice.type).pinned is Evaluator.pinned:
         return definition
     options = build(definition, data_roots=data_roots, base_dir=base_dir).pinned()
     if options is None:
@@ -206,13 +223,13 @@ def _candidate_findings(definition: Definition, places: Places) -> list[Finding]
 def check_choice(choice: EvaluatorChoice) -> list[Finding]:
     """Return the findings on type and options alone, without the rest of the definition."""
     entry = REGISTRY.get(choice.type)
-    if entry is None:
-        message = f"there is no evaluator '{choice.type}'"
-        return [error_at("evaluator.type", message, did_you_mean(choice.type, sorted(REGISTRY)))]
-    if _is_missing(entry):
+    if entry is not None and _is_missing(entry):
         error = MissingExtraError(str(entry.extra), f"evaluator '{choice.type}'")
         return [error_at("evaluator.type", error.message, error.hint)]
-    model = _load(entry).options_model
+    try:
+        model = kind_of(choice.type).options_model
+    except (NotFoundError, StateError) as unusable:
+        return [error_at("evaluator.type", unusable.message, unusable.hint)]
     try:
         model.model_validate(choice.options)
     except ValidationError as invalid:
@@ -227,7 +244,7 @@ def _evaluator_findings(definition: Definition, places: Places) -> list[Finding]
     findings = check_choice(choice)
     if findings:
         return findings
-    kind = _load(REGISTRY[choice.type])
+    kind = kind_of(choice.type)
     options = kind.options_model.model_validate(choice.options)
     return kind.findings(definition, options, places)
 
@@ -236,9 +253,39 @@ def _is_missing(entry: Entry) -> bool:
     return entry.package is not None and find_spec(entry.package) is None
 
 
-def _load(entry: Entry) -> type[Evaluator]:
-    kind: type[Evaluator] = getattr(import_module(entry.module), entry.class_name)
-    return kind
+def known() -> list[str]:
+    """Return the types of evaluators: those of this package, then those of installed plug-ins."""
+    return [*sorted(REGISTRY), *sorted(point.name for point in entry_points(group=GROUP))]
+
+
+@lru_cache(maxsize=64)
+def kind_of(type_: str) -> type[Evaluator]:
+    """Return the class of a type of evaluators.
+
+    Raises:
+        NotFoundError: There is none of that type.
+        StateError: It is a plug-in that cannot be used.
+    """
+    if type_ in REGISTRY:
+        entry = REGISTRY[type_]
+        kind: type[Evaluator] = getattr(import_module(entry.module), entry.class_name)
+        return kind
+    points = list(entry_points(group=GROUP, name=type_)) if "." in type_ else []
+    if not points:
+        message = f"there is no evaluator '{type_}'"
+        if "." in type_:
+            raise NotFoundError(message, "install the package that brings it, on workers as well")
+        raise NotFoundError(message, did_you_mean(type_, known()))
+    try:
+        found = points[0].load()
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise StateError(f"the plug-in '{type_}' cannot be loaded: {what}") from error
+    if not (isinstance(found, type) and issubclass(found, Evaluator)):
+        raise StateError(
+            f"the plug-in '{type_}' is no evaluator", "its entry point names a class of Evaluator"
+        )
+    return found
 
 
 def _option_findings(
