@@ -64,6 +64,16 @@ def test_a_definition_is_taken_as_text_data_or_file(client: Client, tmp_path: Pa
     assert client.campaigns.list(limit=2)["total"] == 5
 
 
+def test_what_a_definition_can_begin_with_and_choose_is_listed(client: Client) -> None:
+    names = [one["name"] for one in client.templates.list()["items"]]
+    assert client.campaigns.validate(client.templates.get(names[0])["text"])["valid"]
+    evaluators = {one["type"]: one for one in client.evaluators.list()["items"]}
+    assert {"http", "manual", "table"} <= evaluators.keys()
+    assert client.evaluators.get("http") == evaluators["http"]
+    with pytest.raises(errors.NotFoundError, match="'htp'"):
+        client.evaluators.get("htp")
+
+
 def test_a_refusal_is_the_error_that_it_was(client: Client) -> None:
     with pytest.raises(errors.DefinitionError) as wrong:
         client.run({**DEFINITION, "budgett": 3})

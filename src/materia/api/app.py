@@ -19,6 +19,7 @@ from materia.api.requests import only_known_parameters
 from materia.api.resources import BASE
 from materia.api.routes import (
     campaigns,
+    choices,
     dashboard,
     datasets,
     health,
@@ -77,7 +78,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.hub = live.hub(config.events)
-    for noun in (campaigns, jobs, schedules, models, datasets, retrainings, health):
+    for noun in (campaigns, jobs, schedules, models, datasets, retrainings, choices, health):
         app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
     app.include_router(live.router, prefix=BASE)
     pages = dashboard.assets()

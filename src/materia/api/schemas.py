@@ -532,6 +532,23 @@ class NewRetraining(RetrainingChange):
     dataset_path: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
+class Template(Shape):
+    """A definition to begin with."""
+
+    name: str
+    title: str
+    text: str = Field(description="YAML with comments")
+
+
+class Evaluator(Shape):
+    """What can evaluate candidates."""
+
+    type: str
+    summary: str | None
+    options: dict[str, Any] | None = Field(description="JSON schema of its options")
+    unusable: str | None = Field(description="why it cannot be used here; null when it can")
+
+
 class Queue(Shape):
     """What waits and runs in a queue."""
 

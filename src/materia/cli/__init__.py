@@ -34,6 +34,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "run": Entry("materia.cli.run", "run", "Run a campaign in this process, without any server."),
+    "init": Entry("materia.cli.init", "init", "Write a definition to begin with."),
     "validate": Entry("materia.cli.validate", "validate", "Report everything wrong with a file."),
     "campaign": Entry(
         "materia.cli.campaign", "app", "Look at campaigns of a server, and stop them."

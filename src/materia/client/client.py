@@ -10,6 +10,7 @@ import httpx
 
 from materia import settings
 from materia.client import definitions, local
+from materia.client.choices import Evaluators, Templates
 from materia.client.learning import Datasets, Models, Retrainings
 from materia.client.nouns import Campaigns, Jobs, Run, Schedules
 from materia.client.steps import got
@@ -33,6 +34,8 @@ class _Operations:
         self.models = Models(run, stream)
         self.datasets = Datasets(run, stream)
         self.retrainings = Retrainings(run, stream)
+        self.templates = Templates(run, stream)
+        self.evaluators = Evaluators(run, stream)
         self._run = run
 
     def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:

@@ -46,6 +46,7 @@ __all__ = [
     "earlier_of",
     "kind_of",
     "known",
+    "missing_extra",
     "pin",
     "pool_of",
     "seed_for",
@@ -105,9 +106,8 @@ def build(
             f" types are {', '.join(known())}, and of 'manual' people tell the results",
             path="evaluator",
         )
-    entry = REGISTRY.get(definition.evaluator.type)
-    if entry is not None and _is_missing(entry):
-        raise MissingExtraError(str(entry.extra), f"evaluator '{definition.evaluator.type}'")
+    if (missing := missing_extra(definition.evaluator.type)) is not None:
+        raise missing
     # Earlier data were read when the campaign began; its evaluator has nothing to do with them.
     found = _findings(definition, Places.of(data_roots, base_dir))
     if any(finding.level == "error" for finding in found):
@@ -222,10 +222,8 @@ def _candidate_findings(definition: Definition, places: Places) -> list[Finding]
 
 def check_choice(choice: EvaluatorChoice) -> list[Finding]:
     """Return the findings on type and options alone, without the rest of the definition."""
-    entry = REGISTRY.get(choice.type)
-    if entry is not None and _is_missing(entry):
-        error = MissingExtraError(str(entry.extra), f"evaluator '{choice.type}'")
-        return [error_at("evaluator.type", error.message, error.hint)]
+    if (missing := missing_extra(choice.type)) is not None:
+        return [error_at("evaluator.type", missing.message, missing.hint)]
     try:
         model = kind_of(choice.type).options_model
     except (NotFoundError, StateError) as unusable:
@@ -249,8 +247,12 @@ def _evaluator_findings(definition: Definition, places: Places) -> list[Finding]
     return kind.findings(definition, options, places)
 
 
-def _is_missing(entry: Entry) -> bool:
-    return entry.package is not None and find_spec(entry.package) is None
+def missing_extra(type_: str) -> MissingExtraError | None:
+    """Return what is missing to use an evaluator of this package, None when nothing is."""
+    entry = REGISTRY.get(type_)
+    if entry is None or entry.package is None or find_spec(entry.package) is not None:
+        return None
+    return MissingExtraError(str(entry.extra), f"evaluator '{type_}'")
 
 
 def known() -> list[str]:
