@@ -37,6 +37,7 @@ from materia.api.schemas import (
     NewRetraining,
     NewSchedule,
     Problem,
+    Results,
     RetrainingChange,
     ScheduleChange,
 )
@@ -56,6 +57,7 @@ BODIES = (
     NewSchedule,
     ScheduleChange,
     NewRetraining,
+    Results,
     RetrainingChange,
     Problem,
 )

@@ -294,6 +294,17 @@ class NewJob(Shape):
     priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
 
 
+class Results(Shape):
+    """What people measured."""
+
+    results: dict[str, dict[str, float | list[float]] | None] = Field(
+        description="{candidate id: {objective: value, or [mean, standard error]}}, every "
+        "objective of each; null where the experiment failed",
+        min_length=1,
+        max_length=10_000,
+    )
+
+
 class Extension(Shape):
     """A larger budget."""
 

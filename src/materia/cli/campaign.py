@@ -163,6 +163,84 @@ def extend(
 
 @app.command()
 @of_server
+def waiting(
+    reach: Reach,
+    as_json: bool,
+    campaign: Which,
+    sheet: Annotated[
+        Path | None, typer.Option(help="CSV file to write, with empty cells for the results")
+    ] = None,
+) -> None:
+    """Show the candidates that wait for a result."""
+    from materia.cli import result_sheet, tables
+    from materia.report.content import number
+
+    with reach() as client:
+        found = find(client, campaign)
+        rows = [c for c in client.campaigns.candidates(found["id"]) if c["state"] == "proposed"]
+    if sheet is not None:
+        result_sheet.write(sheet, found["definition"], rows)
+    if as_json:
+        print_json(rows)
+        return
+    console = tables.stdout()
+    if not rows:
+        console.print(f"no candidate of '{found['name']}' waits: it is {found['state']}")
+        return
+    names = list(rows[0]["params"])
+    lines = [(row["id"], *(number(row["params"].get(name)) for name in names)) for row in rows]
+    console.print(tables.table_of(("id", *names), lines))
+    if sheet is not None:
+        console.print(
+            f"fill in '{sheet}', then: materia campaign tell {found['name']} --sheet {sheet}"
+        )
+
+
+@app.command()
+@of_server
+def tell(
+    reach: Reach,
+    as_json: bool,
+    campaign: Which,
+    candidate: Annotated[
+        str | None, typer.Argument(metavar="[CANDIDATE]", help="such as c0001")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="each objective; VALUE or VALUE,ERROR"),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="the experiment failed")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="CSV file of `materia campaign waiting --sheet`, filled in")
+    ] = None,
+) -> None:
+    """Tell what was measured of candidates that people evaluate.
+
+    In a sheet, rows without any result are left for later; a cell `failed` says that the
+    experiment failed. All results are taken in, or none; the same ones again are fine.
+
+    Example: materia campaign tell sol-gel c0001 gel_time=42 transparency=91,0.5
+    """
+    from materia.cli import result_sheet
+
+    if (sheet is None) == (candidate is None):
+        raise typer.BadParameter("name a candidate and its values, or a file with --sheet")
+    if candidate is not None and failed == bool(values):
+        raise typer.BadParameter("give NAME=VALUE of each objective, or --failed")
+    with reach() as client:
+        found = find(client, campaign)
+        results = (
+            result_sheet.read(sheet, found["definition"])
+            if sheet is not None
+            else {candidate: None if failed else result_sheet.pairs(values or [])}
+        )
+        told = client.campaigns.tell(found["id"], results)
+    done = told["evaluations_completed"] + told["evaluations_failed"]
+    _say(told, as_json, f"has {done} of {told['budget']} results and is {told['state']}")
+
+
+@app.command()
+@of_server
 def clone(
     reach: Reach,
     campaign: Which,

@@ -109,6 +109,21 @@ class Campaigns(Noun):
         path = self._at(campaign_id, "/extend")
         return self._run(sent(Call("POST", path, content=content, headers=JSON)))
 
+    def tell(self, campaign_id: str, results: Mapping[str, Any]) -> Any:
+        """Tell what people measured of candidates of the evaluator `manual`; return the campaign.
+
+        Args:
+            results: {candidate id: {objective: value or [mean, standard error]}}, every objective
+                of each; None where the experiment failed. All are taken in, or none.
+
+        Raises:
+            DataError: A result cannot be used; says which one and why.
+            ConflictError: A candidate has another result already.
+        """
+        content = as_json({"results": results})
+        path = self._at(campaign_id, "/results")
+        return self._run(sent(Call("POST", path, content=content, headers=JSON)))
+
     def clone(self, campaign_id: str, name: str) -> Any:
         """Return the campaign's definition under another name, to be changed and run."""
         path = self._at(campaign_id, "/clone")

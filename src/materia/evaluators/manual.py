@@ -25,7 +25,7 @@ class ManualEvaluator(Evaluator):
             warning_at(
                 "evaluator.type",
                 "results of 'manual' are supplied by people; nothing evaluates the candidates",
-                "use Campaign.ask and Campaign.tell of the Python library",
+                "tell them with `materia campaign tell`, or Campaign.tell of the Python library",
             )
         ]
 

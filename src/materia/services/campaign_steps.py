@@ -136,7 +136,9 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     ]
     size = CHUNK if evaluator.cheap else 1
     ids = [candidate.id for candidate in batch]
-    chunks = [ids[i : i + size] for i in range(0, len(ids), size)]
+    # Nobody but people evaluates manual candidates; they tell the results when they have them.
+    asked = [] if evaluator.is_manual else ids
+    chunks = [asked[i : i + size] for i in range(0, len(asked), size)]
     timeout_s = definition.evaluator.timeout_s if definition.evaluator else None
 
     def effects(work: Work) -> None:

@@ -129,7 +129,7 @@ class LocalRun:
         if evaluator.is_manual:
             raise StateError(
                 "the results of this campaign are told by people; there is nothing to run",
-                "use Campaign.ask and Campaign.tell of the Python library",
+                "run it on a server (--server), or use Campaign.ask and Campaign.tell",
             )
         with _owned(self._folder):
             campaign = self._opened()

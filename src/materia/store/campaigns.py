@@ -225,6 +225,19 @@ def settle_candidate(
     return bool(connection.execute(statement).rowcount)
 
 
+def cancel_proposed(connection: Connection, campaign_id: str) -> None:
+    """Cancel the candidates of a campaign that have no result."""
+    statement = (
+        update(candidates)
+        .where(
+            candidates.c.campaign_id == campaign_id,
+            candidates.c.state == CandidateState.PROPOSED,
+        )
+        .values(state=CandidateState.CANCELLED)
+    )
+    connection.execute(statement)
+
+
 def mark_front(connection: Connection, campaign_id: str, ids: Sequence[str]) -> None:
     """Mark exactly these candidates as the Pareto front."""
     mine = candidates.c.campaign_id == campaign_id

@@ -1,4 +1,4 @@
-"""Campaigns: run, list, look at, pause, resume, extend, clone, stop, delete."""
+"""Campaigns: run, list, look at, tell, pause, resume, extend, clone, stop, delete."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from materia.services import (
     campaigns,
     events,
     exports,
+    manual_results,
 )
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
@@ -114,6 +115,17 @@ def extend(request: Request, campaign_id: Id, body: Raw) -> Response:
     """Raise the budget; a completed or converged campaign goes on. Twice is fine."""
     budget = read(schemas.Extension, body, request).budget
     return answer(resources.campaign(campaign_course.extend(campaign_id, budget)))
+
+
+@router.post(
+    "/{campaign_id}/results",
+    responses=says(schemas.Campaign, 404, 409, 413, 415),
+    openapi_extra=takes(schemas.Results),
+)
+def tell(request: Request, campaign_id: Id, body: Raw) -> Response:
+    """Tell what people measured, all of it or nothing. The same results twice are fine."""
+    results = read(schemas.Results, body, request).results
+    return answer(resources.campaign(manual_results.tell(campaign_id, results)))
 
 
 @router.post(
