@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters, fit
+from materia.engine.surrogates.evidence import Hyperparameters
+from materia.engine.surrogates.gp import GaussianProcess, fit
 from materia.engine.threads import single_threaded
 from materia.errors import DataError
 from materia.ml.ensemble import Answer
@@ -27,8 +28,7 @@ class GaussianModel:
     Args:
         X: Encoded features, (n, d), NaN where missing.
         y: Target, (n,).
-        lengthscales: (d,), in units of the features' ranges.
-        noise: Variance of an observation, in standardised units.
+        hyperparameters: Lengthscales in units of the features' ranges.
         categorical: Columns of X that are codes.
     """
 
@@ -40,8 +40,7 @@ class GaussianModel:
         self,
         X: FloatArray,
         y: FloatArray,
-        lengthscales: FloatArray,
-        noise: float,
+        hyperparameters: Hyperparameters,
         categorical: tuple[int, ...],
     ) -> None:
         self._X, self._y = X, y
@@ -50,7 +49,7 @@ class GaussianModel:
             _scaled(X, self._ranges),
             y,
             np.full(len(y), np.nan),
-            Hyperparameters(lengthscales, noise),
+            hyperparameters,
             categorical,
         )
 
@@ -86,7 +85,7 @@ class GaussianModel:
             )
         scaled = _scaled(X, _ranges(X, categorical))
         found = fit(scaled, y, np.full(len(y), np.nan), categorical)
-        return cls(X, y, found.lengthscales, found.noise, categorical)
+        return cls(X, y, found, categorical)
 
     @single_threaded
     def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -109,14 +108,18 @@ class GaussianModel:
             "y": self._y,
             "lengthscales": hyperparameters.lengthscales,
             "noise": np.array([hyperparameters.noise]),
+            "signal": np.array([hyperparameters.signal]),
+            "smoothness": np.array([hyperparameters.smoothness]),
             "categorical": np.array(self._process.categorical, dtype=np.int64),
         }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> GaussianModel:
         """Return the model that `to_data` described."""
-        noise, categorical = float(data["noise"][0]), tuple(data["categorical"].tolist())
-        return cls(data["X"], data["y"], data["lengthscales"], noise, categorical)
+        # Models that were stored before these were fitted have none.
+        others = {key: float(data[key][0]) for key in ("signal", "smoothness") if key in data}
+        found = Hyperparameters(data["lengthscales"], float(data["noise"][0]), **others)
+        return cls(data["X"], data["y"], found, tuple(data["categorical"].tolist()))
 
 
 _Ranges = tuple[FloatArray, FloatArray, FloatArray]

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from materia.engine.surrogates import gp, independent
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters, LogPosterior
+from materia.engine.surrogates import evidence, gp, independent
+from materia.engine.surrogates.evidence import Hyperparameters, LogPosterior
+from materia.engine.surrogates.gp import GaussianProcess
+from materia.engine.surrogates.kernels import ROUGH, SMOOTH
 from materia.engine.surrogates.warping import Warp, compression
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -32,11 +34,13 @@ def test_the_gradient_agrees_with_finite_differences(d, n, has_errors, seed):
     X = rng.random((n, d))
     X[:, -1] = np.rint(2 * X[:, -1]) / 2
     sem = np.where(rng.random(n) < 0.5, 0.1, np.nan) if has_errors else unknown(n)
-    posterior = LogPosterior(X, rng.standard_normal(n), sem, categorical=(d - 1,))
-    theta = np.append(rng.normal(-0.5, 0.7, d), [rng.normal(-5, 1), rng.normal(-0.5, 0.5)])
+    smoothness = SMOOTH if seed % 2 else ROUGH
+    posterior = LogPosterior(X, rng.standard_normal(n), sem, (d - 1,), smoothness)
+    others = [rng.normal(-5, 1), rng.normal(0, 1), rng.normal(-0.5, 0.5)]
+    theta = np.append(rng.normal(-0.5, 0.7, d), others)
     _, gradient = posterior(theta)
-    for j in range(d + 2):
-        step = np.zeros(d + 2)
+    for j in range(d + 3):
+        step = np.zeros(d + 3)
         step[j] = 1e-5
         numeric = (posterior(theta + step)[0] - posterior(theta - step)[0]) / 2e-5
         assert gradient[j] == pytest.approx(numeric, rel=2e-4, abs=2e-4)
@@ -51,7 +55,7 @@ def test_leave_one_out_equals_actual_refits(d, n, seed):
     parameters = Hyperparameters(rng.uniform(0.2, 2.0, d), 0.01)
     process = GaussianProcess(X, y, sem, parameters)
     mean, std = process.leave_one_out()
-    location, scale = gp.standard(y)
+    location, scale = evidence.standard(y)
     for i in range(n):
         others = np.arange(n) != i
         refit = GaussianProcess(
@@ -94,7 +98,7 @@ def test_believing_means_shrinks_uncertainty_as_if_observed_and_moves_no_mean():
         np.append(y, process.posterior(new)[0]),
         unknown(19),
         parameters,
-        standardisation=gp.standard(y),
+        standardisation=evidence.standard(y),
     )
     assert believed.posterior(test)[0] == pytest.approx(process.posterior(test)[0], abs=1e-12)
     assert believed.posterior(test)[0] == pytest.approx(together.posterior(test)[0], abs=1e-7)
@@ -189,8 +193,8 @@ def test_contradicting_copies_are_taken_for_noise():
     assert fitted(X, y).hyperparameters.noise > 0.01
 
 
-def test_many_observations_are_fitted_from_a_selection():
-    X = points(gp.MAX_FIT_OBSERVATIONS + 100, 2)
+def test_many_observations_are_learnt_from():
+    X = points(evidence._MANY + 100, 2)
     y = np.sin(5 * X[:, 0]) + X[:, 1]
     process = fitted(X, y)
     test = points(50, 2, seed=5)
