@@ -34,6 +34,8 @@ from materia.errors import SurrogateError
 FloatArray = NDArray[np.float64]
 
 _JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
+# Added to the variance of what is drawn, whose covariance has lost digits.
+_DRAWN_NOISE = 1e-9
 
 
 class GaussianProcess:
@@ -137,6 +139,15 @@ class GaussianProcess:
         variance = np.maximum(self.signal + MEAN_VARIANCE - explained, 1e-12)
         return self._location + self._scale * mean, self._scale * np.sqrt(variance)
 
+    def drawn(self, X: FloatArray, s: int, rng: np.random.Generator) -> FloatArray:
+        """Return s draws of the warped outcome at all points (n, d) together, (n, s)."""
+        Z = self.scaled(X)
+        K = self.covariance(Z, self._Z)
+        C = K @ self._L_inverse.T
+        L = _factor(self.own_covariance(Z) - C @ C.T, np.full(len(X), _DRAWN_NOISE))
+        standard = (K @ self._alpha)[:, None] + L @ rng.standard_normal((len(X), s))
+        return np.asarray(self._location + self._scale * standard)
+
     def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the noise-free outcome in its unit, each (n,)."""
         return self.hyperparameters.warp.invert(*self.posterior(X))
@@ -174,22 +185,28 @@ class GaussianProcess:
         return mean, self._scale / np.sqrt(precision)
 
 
-def inverse_factor(K: FloatArray, noise: FloatArray) -> FloatArray:
-    """Return the inverse of the lower Cholesky factor of K + diag(noise), (n, n)."""
-    from scipy.linalg.lapack import dpotrf, dtrtri
+def _factor(K: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return the lower Cholesky factor of K + diag(noise), (n, n)."""
+    from scipy.linalg.lapack import dpotrf
 
     for jitter in _JITTERS:
         A = K.copy()
         A[np.diag_indices_from(A)] += noise + jitter
         L, failed = dpotrf(A, lower=1, clean=1)
         if not failed:
-            inverse, failed = dtrtri(L, lower=1)
-        if not failed:
-            return np.ascontiguousarray(inverse)
+            return np.asarray(L)
     raise SurrogateError(
         "the covariance of the observations is not positive definite",
         "look for observations that are not finite or differ by many orders of magnitude",
     )
+
+
+def inverse_factor(K: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return the inverse of the lower Cholesky factor of K + diag(noise), (n, n)."""
+    from scipy.linalg.lapack import dtrtri
+
+    inverse, _ = dtrtri(_factor(K, noise), lower=1)
+    return np.ascontiguousarray(inverse)
 
 
 def fit(

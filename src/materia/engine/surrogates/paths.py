@@ -85,6 +85,13 @@ class Paths:
         return np.stack([path(X) for path in self._paths], axis=1)
 
 
+def drawn(
+    surrogate: IndependentProcesses, X: FloatArray, s: int, rng: np.random.Generator
+) -> FloatArray:
+    """Return s joint draws of the outcomes at points (n, d), (n, m, s); exact, at a cost of n^3."""
+    return np.stack([p.drawn(X, s, rng) for p in _gaussian(surrogate)], axis=1)
+
+
 class Imagined:
     """The posterior if outcomes at some points were known exactly, for s versions of them.
 
