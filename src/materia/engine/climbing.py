@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 _DIFFERENCE = 1e-6
-# Shares of the step that are tried at once, and its greatest length; the first has no curvature yet.
+# Shares of the step that are tried at once, and its greatest length. The first step knows no
+# curvature yet.
 _SHARES = np.array([1.0, 0.3, 0.08, 0.01])
 _FIRST_LENGTH, _LENGTH = 0.03, 0.3
 # Ends when no point gained more.
@@ -89,9 +90,7 @@ def _slope(
     return np.where(np.isfinite(slope), slope, 0.0)
 
 
-def _learn(
-    inverse: FloatArray, is_first: NDArray[np.bool_], s: FloatArray, y: FloatArray
-) -> None:
+def _learn(inverse: FloatArray, is_first: NDArray[np.bool_], s: FloatArray, y: FloatArray) -> None:
     """Update the inverse of the negative curvature, (r, d, d), from steps and changes of slope.
 
     Args:

@@ -177,8 +177,7 @@ class Proposer:
         measured = known.X[foremost(self._objectives.fold(turned), _N_PROMISING)]
         futures = self._outcomes(known.surrogate, np.vstack([measured, promising]), rng)
         gains = [
-            self._gain(future[: len(measured)], future, known.reference_point)
-            for future in futures
+            self._gain(future[: len(measured)], future, known.reference_point) for future in futures
         ]
         return float(np.mean(gains)), float(np.std(gains))
 
@@ -289,8 +288,8 @@ class Proposer:
     def _repeats(self, X: FloatArray, asked: FloatArray) -> NDArray[np.bool_]:
         """Return which rows of X (n, d) are the same experiment as some row of `asked` (k, d)."""
         limits = np.where(self._space.discrete, 1e-9, _SAME)
-        is_near = np.abs(X[:, None] - asked) <= limits
-        return np.asarray(is_near.all(axis=2).any(axis=1))
+        is_same = np.all(np.abs(X[:, None] - asked) <= limits, axis=2)
+        return np.asarray(np.any(is_same, axis=1))
 
     def _with_neighbours(
         self, acquisition: Acquisition, X: FloatArray, values: FloatArray

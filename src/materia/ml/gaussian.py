@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -116,9 +117,11 @@ class GaussianModel:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> GaussianModel:
         """Return the model that `to_data` described."""
-        # Models that were stored before these were fitted have none.
-        others = {key: float(data[key][0]) for key in ("signal", "smoothness") if key in data}
-        found = Hyperparameters(data["lengthscales"], float(data["noise"][0]), **others)
+        found = Hyperparameters(data["lengthscales"], float(data["noise"][0]))
+        # Models that were stored before these were fitted do not have them.
+        if "signal" in data:
+            signal, smoothness = float(data["signal"][0]), float(data["smoothness"][0])
+            found = replace(found, signal=signal, smoothness=smoothness)
         return cls(data["X"], data["y"], found, tuple(data["categorical"].tolist()))
 
 

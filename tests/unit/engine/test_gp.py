@@ -202,6 +202,47 @@ def test_many_observations_are_learnt_from():
     assert np.abs(error).max() < 0.01
 
 
+def test_what_was_explored_before_changes_no_fit():
+    X = points(50, 3)
+    y = np.sin(4 * X[:, 0]) + X[:, 2]
+    evidence._explored.cache_clear()
+    alone = gp.fit(X, y, unknown(50))
+    evidence._explored.cache_clear()
+    for n in (5, 20, 45, 49):
+        gp.fit(X[:n], y[:n], unknown(n))
+    after = gp.fit(X, y, unknown(50))
+    assert np.array_equal(alone.lengthscales, after.lengthscales)
+    assert (alone.noise, alone.signal) == (after.noise, after.signal)
+
+
+def test_exploration_begins_anew_when_the_observations_have_grown_by_a_fifth():
+    counts = [evidence._checkpoint(n) for n in range(1, 500)]
+    assert counts[:16] == list(range(1, 17))
+    assert all(n / 1.3 <= count <= n for n, count in enumerate(counts, start=1))
+    assert len(set(counts)) < 45
+
+
+def test_the_smoothness_is_that_of_the_outcomes_and_their_variance_never_below_what_was_seen():
+    X = points(80, 2)
+    smooth = gp.fit(X, np.exp(np.sin(3 * X[:, 0]) + X[:, 1]), unknown(80))
+    rough = gp.fit(X, np.abs(X[:, 0] - 0.5) + np.abs(X[:, 1] - 0.3), unknown(80))
+    assert (smooth.smoothness, rough.smoothness) == (SMOOTH, ROUGH)
+    assert smooth.signal > 2.0
+    white = gp.fit(X, np.random.default_rng(0).standard_normal(80), unknown(80))
+    assert white.signal == 1.0 and white.noise > 0.3
+
+
+def test_draws_have_the_mean_and_the_covariance_of_the_posterior():
+    X = points(12, 2)
+    process = fitted(X, np.sin(5 * X[:, 0]) + X[:, 1])
+    test = np.vstack([points(4, 2, seed=3), [[0.5, 0.5], [0.5, 0.501]]])
+    drawn = process.drawn(test, 4000, np.random.default_rng(0))
+    mean, std = process.posterior(test)
+    assert drawn.mean(axis=1) == pytest.approx(mean, abs=4 * std.max() / math.sqrt(4000))
+    assert drawn.std(axis=1) == pytest.approx(std, rel=0.06, abs=1e-3)
+    assert np.corrcoef(drawn[4], drawn[5])[0, 1] > 0.99
+
+
 def test_bad_outcomes_are_compressed_when_a_tail_hides_the_valley():
     X = points(40, 2)
     depth = np.sum((X - 0.4) ** 2, axis=1)

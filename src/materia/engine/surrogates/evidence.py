@@ -188,7 +188,7 @@ class LogPosterior:
         gradient[d + 1] += z_signal / _SIGNAL_LOG_STD
         gradient[d + 2] += z_typical / _TYPICAL_LOG_STD - float(pull.sum())
         value = 0.5 * (nu + 1.0) * float(np.log(heavy / nu).sum())
-        return value + 0.5 * (z_noise**2 + z_signal**2 + z_typical**2)
+        return value + 0.5 * float(z_noise**2 + z_signal**2 + z_typical**2)
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class Evidence:
         return Mode(theta, begin.smoothness, begin.is_warped, value, posterior.scale)
 
     def explored(self) -> Mode:
-        """Return the best of several searches: three starts, two kernels, with a warp and without."""
+        """Return the best mode of three starts, two kernels, with a warp and without."""
         d = self.X.shape[1]
         rough = self.posterior(ROUGH, Warp())
         typical = 0.4 * math.sqrt(d)

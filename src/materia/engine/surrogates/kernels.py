@@ -24,9 +24,7 @@ def scale_of(smoothness: float) -> float:
     return math.sqrt(2.0 * smoothness)
 
 
-def square_distances(
-    A: FloatArray, B: FloatArray, out: FloatArray | None = None
-) -> FloatArray:
+def square_distances(A: FloatArray, B: FloatArray, out: FloatArray | None = None) -> FloatArray:
     """Return squared distances (a, b) of rows (a, p) to rows (b, p)."""
     # |a|^2 + |b|^2 - 2 a.b in one product; n * n arrays are worth few passes only.
     p = A.shape[1]

@@ -49,7 +49,9 @@ class _Path:
         chi = rng.chisquare(freedom, size=(1, _N_FEATURES))
         frequencies = rng.standard_normal((d, _N_FEATURES)) / np.sqrt(chi)
         phases = rng.uniform(0.0, 2.0 * math.pi, size=_N_FEATURES)
-        weights = rng.standard_normal((_N_FEATURES, s)) * math.sqrt(2.0 * process.signal / _N_FEATURES)
+        weights = rng.standard_normal((_N_FEATURES, s)) * math.sqrt(
+            2.0 * process.signal / _N_FEATURES
+        )
         constants = rng.standard_normal(s) * math.sqrt(MEAN_VARIANCE)
         L_inverse = process._L_inverse[:n, :n]
         L = np.linalg.inv(L_inverse)
