@@ -30,6 +30,18 @@ def is_non_dominated(Y: FloatArray) -> BoolArray:
     return keep
 
 
+def foremost(Y: FloatArray, k: int) -> NDArray[np.intp]:
+    """Return rows of the k points that are near the top in some objective, ascending, (<= k,).
+
+    Args:
+        Y: Minimised outcomes, (n, m).
+        k: How many at most.
+    """
+    ranks = np.argsort(np.argsort(Y, axis=0, kind="stable"), axis=0, kind="stable")
+    order = np.argsort(ranks.min(axis=1) + 1e-6 * ranks.sum(axis=1), kind="stable")
+    return np.sort(order[:k])
+
+
 def _not_struck(Y: FloatArray, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the rows (k,) without those that a few good rows dominate.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from materia.engine import cmaes
-from materia.engine.acquisition.choice import Choice, chosen
+from materia.engine.acquisition.choice import PLAIN, Choice, chosen
 from materia.engine.acquisition.success import Success
+from materia.engine.climbing import climb
 from materia.engine.objectives import Objectives
-from materia.engine.pareto import hypervolume, is_non_dominated
+from materia.engine.pareto import foremost, hypervolume, is_non_dominated
 from materia.engine.reachable import Key, Params, Reachable, key_of
 from materia.engine.surrogates.independent import IndependentProcesses
-from materia.engine.surrogates.paths import Paths, can_be_drawn
+from materia.engine.surrogates.paths import can_be_drawn, drawn
 
 FloatArray = NDArray[np.float64]
 Acquisition = Callable[[FloatArray], FloatArray]
@@ -24,6 +25,8 @@ Acquisition = Callable[[FloatArray], FloatArray]
 # A posterior of n observations costs n^2 per point: with many of them fewer searches run.
 _MIN_RUNS, _MAX_RUNS, _RUN_OBSERVATIONS = 2, 8, 2400
 _MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
+# Where points can climb, CMA-ES only has to find the hills, and the best runs are finished so.
+_FEW_GENERATIONS, _N_CLIMBING, _N_STEPS = 12, 4, 12
 _N_NEIGHBOURS = 256
 _MAX_MOVES = 10
 # Points closer than this in every ordered column, the same in all others, are one experiment for a
@@ -31,7 +34,8 @@ _MAX_MOVES = 10
 _SAME, _NOISE = 0.0005, 1e-4
 # Rows of a listed space that are judged together, to bound the memory of the posterior.
 _BLOCK = 4096
-_N_FUTURES = 32
+# Draws of the surrogate, at so many promising points and as many of the best measured ones.
+_N_FUTURES, _N_PROMISING = 32, 64
 
 
 @dataclass(frozen=True)
@@ -119,14 +123,7 @@ class Proposer:
         success = Success.of(known.measured, known.failed, known.surrogate)
         affordable = _RUN_OBSERVATIONS // max(len(known.measured), 1)
         n_runs = min(max(affordable, _MIN_RUNS), _MAX_RUNS)
-        choice = Choice(
-            chosen(self._acquisition_name, known.surrogate),
-            self._objectives,
-            known.surrogate,
-            known.reference_point,
-            len(known.measured),
-            rng,
-        )
+        choice = self._choice(known, chosen(self._acquisition_name, known.surrogate), rng)
         points = np.vstack([known.X, known.pending])
         proposals: list[Proposal] = []
         for _ in range(n):
@@ -146,24 +143,41 @@ class Proposer:
             points = np.vstack([points, x])
         return proposals
 
+    def _choice(self, known: Knowledge, name: str, rng: np.random.Generator) -> Choice:
+        return Choice(
+            name,
+            self._objectives,
+            known.surrogate,
+            known.reference_point,
+            len(known.measured),
+            rng,
+        )
+
     def remaining_gain(
         self, known: Knowledge, rng: np.random.Generator
     ) -> tuple[float, float] | None:
         """Return mean and std of what the best possible points would still add.
 
         The unit is that of the objective or, of several, of the hypervolume. Draws of the
-        surrogate are optimised over points everywhere and around the best ones, which finds a
-        little less than there is. None where the surrogate cannot be drawn.
+        surrogate are optimised over the most promising points of those everywhere and around the
+        best ones, which finds a little less than there is. None where it cannot be drawn.
         """
         if not can_be_drawn(known.surrogate) or len(known.X) == 0:
             return None
-        seeds = self._seeds(known.X, known.surrogate.predict(known.X)[0])
+        turned = known.surrogate.predict(known.X)[0]
         cloud = self._reachable.cloud[:_BLOCK]
         if self._reachable.listed is None:
-            cloud = np.vstack([cloud, self._neighbours(seeds, rng)])
-        futures = self._outcomes(known.surrogate, np.vstack([known.X, cloud]), rng)
+            near = self._neighbours(self._seeds(known.X, turned), rng, _N_PROMISING)
+            cloud = np.vstack([cloud[: 4 * _N_PROMISING], near])
+        plain = PLAIN.get(name := chosen(self._acquisition_name, known.surrogate), name)
+        choice = self._choice(known, plain, rng)
+        improvement = choice.improvement(known.surrogate, known.X, turned)
+        values = self._acquisition(known.surrogate, improvement, None)(cloud)
+        promising = cloud[np.argsort(-values, kind="stable")[:_N_PROMISING]]
+        measured = known.X[foremost(self._objectives.fold(turned), _N_PROMISING)]
+        futures = self._outcomes(known.surrogate, np.vstack([measured, promising]), rng)
         gains = [
-            self._gain(future[: len(known.X)], future, known.reference_point) for future in futures
+            self._gain(future[: len(measured)], future, known.reference_point) for future in futures
         ]
         return float(np.mean(gains)), float(np.std(gains))
 
@@ -171,7 +185,7 @@ class Proposer:
         self, surrogate: IndependentProcesses, X: FloatArray, rng: np.random.Generator
     ) -> list[FloatArray]:
         """Return turned outcomes (n, m) at points (n, d), drawn several times."""
-        values = Paths(surrogate, _N_FUTURES, rng)(X)
+        values = drawn(surrogate, X, _N_FUTURES, rng)
         for j, process in enumerate(surrogate.processes):
             values[:, j] = process.warp.invert(values[:, j], np.zeros_like(values[:, j]))[0]
         return [values[:, :, s] for s in range(_N_FUTURES)]
@@ -243,28 +257,39 @@ class Proposer:
             return self._best_free(X, values, taken)
         X = np.vstack([X, self._neighbours(seeds, rng)])
         values = acquisition(X)
+        n_generations = min(_MIN_GENERATIONS + 5 * self._space.d, _MAX_GENERATIONS)
+        climbed = self._climbed_columns
         best, best_values = cmaes.maximise(
             self._judged(acquisition),
             partial(self._constraints.repair, is_thorough=False),
             X[_spread_best(X, values, n_runs)],
             rng,
             sigma=0.1,
-            n_generations=min(_MIN_GENERATIONS + 5 * self._space.d, _MAX_GENERATIONS),
+            n_generations=_FEW_GENERATIONS if len(climbed) else n_generations,
         )
+        if len(climbed):
+            top = np.argsort(-best_values, kind="stable")[:_N_CLIMBING]
+            best, best_values = climb(
+                acquisition, best[top], best_values[top], climbed, n_steps=_N_STEPS
+            )
         X, values = np.vstack([best, X]), np.concatenate([best_values, values])
         if self._space.discrete.any():
             X, values = self._with_neighbours(acquisition, X, values)
-        is_same = self._repeats(X, asked)
-        new = self._best_free(X[~is_same], values[~is_same], taken)
-        return new or self._best_free(X[is_same], values[is_same], taken)
+        new = self._best_free(X, values, taken, asked)
+        return new or self._best_free(X, values, taken)
+
+    @cached_property
+    def _climbed_columns(self) -> NDArray[np.intp]:
+        """Columns to climb along: all where every one moves freely, else none."""
+        space = self._space
+        is_free = not space.discrete.any() and space.n_free == space.d
+        return np.arange(space.d if is_free and self._constraints.n == 0 else 0)
 
     def _repeats(self, X: FloatArray, asked: FloatArray) -> NDArray[np.bool_]:
-        """Return which rows of X are the same experiment as some row of `asked`."""
+        """Return which rows of X (n, d) are the same experiment as some row of `asked` (k, d)."""
         limits = np.where(self._space.discrete, 1e-9, _SAME)
-        is_same = np.zeros(len(X), dtype=np.bool_)
-        for row in asked:
-            is_same |= (np.abs(X - row) <= limits).all(axis=1)
-        return is_same
+        is_same = np.all(np.abs(X[:, None] - asked) <= limits, axis=2)
+        return np.asarray(np.any(is_same, axis=1))
 
     def _with_neighbours(
         self, acquisition: Acquisition, X: FloatArray, values: FloatArray
@@ -300,9 +325,11 @@ class Proposer:
 
         return judged
 
-    def _neighbours(self, seeds: FloatArray, rng: np.random.Generator) -> FloatArray:
+    def _neighbours(
+        self, seeds: FloatArray, rng: np.random.Generator, n: int = _N_NEIGHBOURS
+    ) -> FloatArray:
         """Return feasible points around seeds: small and larger steps in some of the columns."""
-        d, n = self._space.d, _N_NEIGHBOURS
+        d = self._space.d
         if len(seeds) == 0:
             return np.empty((0, d))
         centres = seeds[rng.integers(len(seeds), size=n)]
@@ -316,12 +343,17 @@ class Proposer:
         return X[self._constraints.is_feasible(X)]
 
     def _best_free(
-        self, X: FloatArray, values: FloatArray, taken: Set[Key]
+        self, X: FloatArray, values: FloatArray, taken: Set[Key], asked: FloatArray | None = None
     ) -> tuple[Params, float] | None:
-        """Return the best row that is allowed, checked in the user's units, and not taken."""
+        """Return the best row that is allowed, checked in the user's units, and not taken.
+
+        Where points `asked`, (k, d), are given, rows that repeat one are left out as well.
+        """
         order = np.argsort(-values, kind="stable")
         for start in range(0, len(order), 64):
             rows = order[start : start + 64]
+            if asked is not None and len(asked):
+                rows = rows[~self._repeats(X[rows], asked)]
             for params, value in zip(self._reachable.params(X, rows), values[rows], strict=True):
                 if key_of(params) not in taken and self._reachable.allows(params):
                     return params, float(value)

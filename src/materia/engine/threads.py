@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,9 +18,20 @@ def single_threaded(function: Callable[P, R]) -> Callable[P, R]:
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
         # scipy brings a BLAS of its own, which must be there before limits are set.
         import scipy.linalg.lapack  # noqa: F401
-        from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(limits=1):
+        with _pools(len(sys.modules)).limit(limits=1):
             return function(*args, **kwargs)
 
     return limited
+
+
+@lru_cache(maxsize=1)
+def _pools(n_modules: int) -> Any:
+    """Return the pools of the process; looking for them takes milliseconds.
+
+    Args:
+        n_modules: How many modules are loaded: only an import brings new pools.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters, fit
+from materia.engine.surrogates.evidence import Hyperparameters
+from materia.engine.surrogates.gp import GaussianProcess, fit
 from materia.engine.threads import single_threaded
 from materia.errors import DataError
 from materia.ml.ensemble import Answer
@@ -27,8 +29,7 @@ class GaussianModel:
     Args:
         X: Encoded features, (n, d), NaN where missing.
         y: Target, (n,).
-        lengthscales: (d,), in units of the features' ranges.
-        noise: Variance of an observation, in standardised units.
+        hyperparameters: Lengthscales in units of the features' ranges.
         categorical: Columns of X that are codes.
     """
 
@@ -40,8 +41,7 @@ class GaussianModel:
         self,
         X: FloatArray,
         y: FloatArray,
-        lengthscales: FloatArray,
-        noise: float,
+        hyperparameters: Hyperparameters,
         categorical: tuple[int, ...],
     ) -> None:
         self._X, self._y = X, y
@@ -50,7 +50,7 @@ class GaussianModel:
             _scaled(X, self._ranges),
             y,
             np.full(len(y), np.nan),
-            Hyperparameters(lengthscales, noise),
+            hyperparameters,
             categorical,
         )
 
@@ -86,7 +86,7 @@ class GaussianModel:
             )
         scaled = _scaled(X, _ranges(X, categorical))
         found = fit(scaled, y, np.full(len(y), np.nan), categorical)
-        return cls(X, y, found.lengthscales, found.noise, categorical)
+        return cls(X, y, found, categorical)
 
     @single_threaded
     def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -109,14 +109,20 @@ class GaussianModel:
             "y": self._y,
             "lengthscales": hyperparameters.lengthscales,
             "noise": np.array([hyperparameters.noise]),
+            "signal": np.array([hyperparameters.signal]),
+            "smoothness": np.array([hyperparameters.smoothness]),
             "categorical": np.array(self._process.categorical, dtype=np.int64),
         }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> GaussianModel:
         """Return the model that `to_data` described."""
-        noise, categorical = float(data["noise"][0]), tuple(data["categorical"].tolist())
-        return cls(data["X"], data["y"], data["lengthscales"], noise, categorical)
+        found = Hyperparameters(data["lengthscales"], float(data["noise"][0]))
+        # Models that were stored before these were fitted do not have them.
+        if "signal" in data:
+            signal, smoothness = float(data["signal"][0]), float(data["smoothness"][0])
+            found = replace(found, signal=signal, smoothness=smoothness)
+        return cls(data["X"], data["y"], found, tuple(data["categorical"].tolist()))
 
 
 _Ranges = tuple[FloatArray, FloatArray, FloatArray]

@@ -13,7 +13,8 @@ from materia.engine.acquisition.optimism import Optimism, width_of_bound
 from materia.engine.acquisition.probability import ProbabilityOfImprovement
 from materia.engine.acquisition.scalarised import ScalarisedImprovement
 from materia.engine.pareto import hypervolume
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters
+from materia.engine.surrogates.evidence import Hyperparameters
+from materia.engine.surrogates.gp import GaussianProcess
 from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.surrogates.paths import Imagined, Paths
 

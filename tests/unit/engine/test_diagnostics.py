@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from materia.engine.diagnostics import log_density, quality, rank_correlation, rmse
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters
+from materia.engine.surrogates.evidence import Hyperparameters
+from materia.engine.surrogates.gp import GaussianProcess
 from materia.engine.surrogates.warping import Warp
 
 

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from materia.engine.surrogates import gp, independent
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters, LogPosterior
+from materia.engine.surrogates import evidence, gp, independent
+from materia.engine.surrogates.evidence import Hyperparameters, LogPosterior
+from materia.engine.surrogates.gp import GaussianProcess
+from materia.engine.surrogates.kernels import ROUGH, SMOOTH
 from materia.engine.surrogates.warping import Warp, compression
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -32,11 +34,13 @@ def test_the_gradient_agrees_with_finite_differences(d, n, has_errors, seed):
     X = rng.random((n, d))
     X[:, -1] = np.rint(2 * X[:, -1]) / 2
     sem = np.where(rng.random(n) < 0.5, 0.1, np.nan) if has_errors else unknown(n)
-    posterior = LogPosterior(X, rng.standard_normal(n), sem, categorical=(d - 1,))
-    theta = np.append(rng.normal(-0.5, 0.7, d), [rng.normal(-5, 1), rng.normal(-0.5, 0.5)])
+    smoothness = SMOOTH if seed % 2 else ROUGH
+    posterior = LogPosterior(X, rng.standard_normal(n), sem, (d - 1,), smoothness)
+    others = [rng.normal(-5, 1), rng.normal(0, 1), rng.normal(-0.5, 0.5)]
+    theta = np.append(rng.normal(-0.5, 0.7, d), others)
     _, gradient = posterior(theta)
-    for j in range(d + 2):
-        step = np.zeros(d + 2)
+    for j in range(d + 3):
+        step = np.zeros(d + 3)
         step[j] = 1e-5
         numeric = (posterior(theta + step)[0] - posterior(theta - step)[0]) / 2e-5
         assert gradient[j] == pytest.approx(numeric, rel=2e-4, abs=2e-4)
@@ -51,7 +55,7 @@ def test_leave_one_out_equals_actual_refits(d, n, seed):
     parameters = Hyperparameters(rng.uniform(0.2, 2.0, d), 0.01)
     process = GaussianProcess(X, y, sem, parameters)
     mean, std = process.leave_one_out()
-    location, scale = gp.standard(y)
+    location, scale = evidence.standard(y)
     for i in range(n):
         others = np.arange(n) != i
         refit = GaussianProcess(
@@ -94,7 +98,7 @@ def test_believing_means_shrinks_uncertainty_as_if_observed_and_moves_no_mean():
         np.append(y, process.posterior(new)[0]),
         unknown(19),
         parameters,
-        standardisation=gp.standard(y),
+        standardisation=evidence.standard(y),
     )
     assert believed.posterior(test)[0] == pytest.approx(process.posterior(test)[0], abs=1e-12)
     assert believed.posterior(test)[0] == pytest.approx(together.posterior(test)[0], abs=1e-7)
@@ -189,13 +193,54 @@ def test_contradicting_copies_are_taken_for_noise():
     assert fitted(X, y).hyperparameters.noise > 0.01
 
 
-def test_many_observations_are_fitted_from_a_selection():
-    X = points(gp.MAX_FIT_OBSERVATIONS + 100, 2)
+def test_many_observations_are_learnt_from():
+    X = points(evidence._MANY + 100, 2)
     y = np.sin(5 * X[:, 0]) + X[:, 1]
     process = fitted(X, y)
     test = points(50, 2, seed=5)
     error = process.posterior(test)[0] - np.sin(5 * test[:, 0]) - test[:, 1]
     assert np.abs(error).max() < 0.01
+
+
+def test_what_was_explored_before_changes_no_fit():
+    X = points(50, 3)
+    y = np.sin(4 * X[:, 0]) + X[:, 2]
+    evidence._explored.cache_clear()
+    alone = gp.fit(X, y, unknown(50))
+    evidence._explored.cache_clear()
+    for n in (5, 20, 45, 49):
+        gp.fit(X[:n], y[:n], unknown(n))
+    after = gp.fit(X, y, unknown(50))
+    assert np.array_equal(alone.lengthscales, after.lengthscales)
+    assert (alone.noise, alone.signal) == (after.noise, after.signal)
+
+
+def test_exploration_begins_anew_when_the_observations_have_grown_by_a_fifth():
+    counts = [evidence._checkpoint(n) for n in range(1, 500)]
+    assert counts[:16] == list(range(1, 17))
+    assert all(n / 1.3 <= count <= n for n, count in enumerate(counts, start=1))
+    assert len(set(counts)) < 45
+
+
+def test_the_smoothness_is_that_of_the_outcomes_and_their_variance_never_below_what_was_seen():
+    X = points(80, 2)
+    smooth = gp.fit(X, np.exp(np.sin(3 * X[:, 0]) + X[:, 1]), unknown(80))
+    rough = gp.fit(X, np.abs(X[:, 0] - 0.5) + np.abs(X[:, 1] - 0.3), unknown(80))
+    assert (smooth.smoothness, rough.smoothness) == (SMOOTH, ROUGH)
+    assert smooth.signal > 2.0
+    white = gp.fit(X, np.random.default_rng(0).standard_normal(80), unknown(80))
+    assert white.signal == 1.0 and white.noise > 0.3
+
+
+def test_draws_have_the_mean_and_the_covariance_of_the_posterior():
+    X = points(12, 2)
+    process = fitted(X, np.sin(5 * X[:, 0]) + X[:, 1])
+    test = np.vstack([points(4, 2, seed=3), [[0.5, 0.5], [0.5, 0.501]]])
+    drawn = process.drawn(test, 4000, np.random.default_rng(0))
+    mean, std = process.posterior(test)
+    assert drawn.mean(axis=1) == pytest.approx(mean, abs=4 * std.max() / math.sqrt(4000))
+    assert drawn.std(axis=1) == pytest.approx(std, rel=0.06, abs=1e-3)
+    assert np.corrcoef(drawn[4], drawn[5])[0, 1] > 0.99
 
 
 def test_bad_outcomes_are_compressed_when_a_tail_hides_the_valley():

@@ -16,7 +16,7 @@ from materia.engine.acquisition.optimism import Optimism, confidence_bound, widt
 from materia.engine.acquisition.probability import ProbabilityOfImprovement
 from materia.engine.acquisition.scalarised import ScalarisedImprovement
 from materia.engine.objectives import Objectives
-from materia.engine.pareto import is_non_dominated
+from materia.engine.pareto import foremost, is_non_dominated
 from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.surrogates.paths import Imagined, Paths, can_be_drawn
 
@@ -87,7 +87,7 @@ class Choice:
         if objectives.m == 1:
             return self._single(believed, points[rows], Y) if len(Y) else None
         if self.name == "noisy_ehvi" and len(rows):
-            kept = rows[self._best(Y)]
+            kept = rows[foremost(Y, _MAX_IMAGINED)]
             imagined, values = self._imagined(points[kept])
             return NoisyHypervolumeImprovement(imagined, values, self.reference_point, folded)
         front = Y[is_non_dominated(Y)]
@@ -101,7 +101,7 @@ class Choice:
     ) -> Acquisition:
         (folded,) = self.objectives.folded
         if self.name == "noisy_ei":
-            imagined, values = self._imagined(points[self._best(Y)])
+            imagined, values = self._imagined(points[foremost(Y, _MAX_IMAGINED)])
             return NoisyExpectedImprovement(imagined, values, folded=folded)
         best = believed.warped_best(Y)
         if self.name == "pi":
@@ -119,12 +119,6 @@ class Choice:
         """Return the posteriors of all versions, and their values at the points, (k, m, s)."""
         values = self._versions(points)
         return Imagined(self.surrogate, points, values), self._fold(values)
-
-    def _best(self, Y: FloatArray) -> NDArray[np.intp]:
-        """Return rows of the points that may be best, and of a front."""
-        ranks = np.argsort(np.argsort(Y, axis=0, kind="stable"), axis=0, kind="stable")
-        order = np.argsort(ranks.min(axis=1) + 1e-6 * ranks.sum(axis=1), kind="stable")
-        return np.sort(order[:_MAX_IMAGINED])
 
     def _fold(self, values: FloatArray) -> FloatArray:
         return np.where(np.array(self.objectives.folded)[:, None], np.abs(values), values)

@@ -84,13 +84,14 @@ class HypervolumeImprovement:
         total = volume.sum(axis=0)
         with np.errstate(divide="ignore"):
             value = np.log(total) + np.sum(tops, axis=0)
-        for i in np.flatnonzero(~(total > _TINY)):
-            value[i] = self._in_logarithms([log_gain[:, i] for log_gain in logs])
+        rows = np.flatnonzero(~(total > _TINY))
+        if len(rows):
+            value[rows] = self._in_logarithms([log_gain[:, rows] for log_gain in logs])
         return np.asarray(value)
 
-    def _in_logarithms(self, logs: Sequence[FloatArray]) -> float:
-        """Return the value of one point from the log expectations of all edges per objective."""
-        terms = np.zeros(len(self._low[0]))
+    def _in_logarithms(self, logs: Sequence[FloatArray]) -> FloatArray:
+        """Return values (n,) from the log expectations (edges, n) per objective."""
+        terms = np.zeros((len(self._low[0]), logs[0].shape[1]))
         for log_gain, low, high in zip(logs, self._low, self._high, strict=True):
             upto = log_gain[high]
             with np.errstate(invalid="ignore"):
@@ -106,9 +107,9 @@ def _log1m_exp(x: FloatArray) -> FloatArray:
         return np.asarray(np.log(-np.expm1(x)))
 
 
-def log_sum_exp(terms: FloatArray) -> float:
-    """Return the log of the sum of exp(terms), (n,); -inf where every term is."""
-    top = float(np.max(terms))
-    if not np.isfinite(top):
-        return top
-    return top + float(np.log(np.sum(np.exp(terms - top))))
+def log_sum_exp(terms: FloatArray) -> FloatArray:
+    """Return the logs of the sums of exp(terms), (k, n), by column; -inf where every term is."""
+    top = np.max(terms, axis=0)
+    shift = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(shift + np.log(np.sum(np.exp(terms - shift), axis=0)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.surrogates.gp import GaussianProcess, Hyperparameters
+from materia.engine.surrogates.evidence import Hyperparameters
+from materia.engine.surrogates.gp import GaussianProcess
 from materia.engine.surrogates.independent import IndependentProcesses
 
 FloatArray = NDArray[np.float64]

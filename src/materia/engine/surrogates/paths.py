@@ -13,15 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.surrogates import gp
-from materia.engine.surrogates.gp import GaussianProcess
+from materia.engine.surrogates.gp import GaussianProcess, inverse_factor
 from materia.engine.surrogates.independent import IndependentProcesses
+from materia.engine.surrogates.kernels import MEAN_VARIANCE
 
 FloatArray = NDArray[np.float64]
 
 _N_FEATURES = 512
-# The spectral density of the Matérn 5/2 kernel is a Student t of so many degrees of freedom.
-_FREEDOM = 5.0
 _KNOWN_NOISE = 1e-6
 
 
@@ -45,14 +43,19 @@ class _Path:
     def of(cls, process: GaussianProcess, s: int, rng: np.random.Generator) -> _Path:
         Z = process._Z[: len(process._targets)]
         n, d = Z.shape
-        chi = rng.chisquare(_FREEDOM, size=(1, _N_FEATURES)) / _FREEDOM
+        # The spectral density of a Matérn kernel is a Student t of twice its smoothness as degrees
+        # of freedom, whose factor is in the scaled features.
+        freedom = 2.0 * process.hyperparameters.smoothness
+        chi = rng.chisquare(freedom, size=(1, _N_FEATURES))
         frequencies = rng.standard_normal((d, _N_FEATURES)) / np.sqrt(chi)
         phases = rng.uniform(0.0, 2.0 * math.pi, size=_N_FEATURES)
-        weights = rng.standard_normal((_N_FEATURES, s)) * math.sqrt(2.0 / _N_FEATURES)
-        constants = rng.standard_normal(s) * math.sqrt(gp._MEAN_VARIANCE)
+        weights = rng.standard_normal((_N_FEATURES, s)) * math.sqrt(
+            2.0 * process.signal / _N_FEATURES
+        )
+        constants = rng.standard_normal(s) * math.sqrt(MEAN_VARIANCE)
         L_inverse = process._L_inverse[:n, :n]
         L = np.linalg.inv(L_inverse)
-        noise = np.sum(L * L, axis=1) - 1.0 - gp._MEAN_VARIANCE
+        noise = np.sum(L * L, axis=1) - process.signal - MEAN_VARIANCE
         error = np.sqrt(np.maximum(noise, 0.0))[:, None] * rng.standard_normal((n, s))
         prior = np.cos(Z @ frequencies + phases) @ weights + constants
         residuals = process._targets[:, None] - prior - error
@@ -61,9 +64,9 @@ class _Path:
 
     def __call__(self, X: FloatArray) -> FloatArray:
         process = self.process
-        Z = process._features(X) * process._inverse_scales
+        Z = process.scaled(X)
         prior = np.cos(Z @ self.frequencies + self.phases) @ self.weights + self.constants
-        K = gp._covariance(Z, process._Z[: len(self.corrections)])
+        K = process.covariance(Z, process._Z[: len(self.corrections)])
         return np.asarray(process._location + process._scale * (prior + K @ self.corrections))
 
 
@@ -84,6 +87,13 @@ class Paths:
         return np.stack([path(X) for path in self._paths], axis=1)
 
 
+def drawn(
+    surrogate: IndependentProcesses, X: FloatArray, s: int, rng: np.random.Generator
+) -> FloatArray:
+    """Return s joint draws of the outcomes at points (n, d), (n, m, s); exact, at a cost of n^3."""
+    return np.stack([p.drawn(X, s, rng) for p in _gaussian(surrogate)], axis=1)
+
+
 class Imagined:
     """The posterior if outcomes at some points were known exactly, for s versions of them.
 
@@ -98,9 +108,9 @@ class Imagined:
     ) -> None:
         self._known = []
         for j, process in enumerate(_gaussian(surrogate)):
-            Z = process._features(points) * process._inverse_scales
+            Z = process.scaled(points)
             noise = np.full(len(points), _KNOWN_NOISE)
-            L_inverse = gp._inverse_factor(gp._own_covariance(Z), noise)
+            L_inverse = inverse_factor(process.own_covariance(Z), noise)
             targets = (values[:, j] - process._location) / process._scale
             self._known.append((process, Z, L_inverse, L_inverse.T @ (L_inverse @ targets)))
 
@@ -108,9 +118,9 @@ class Imagined:
         """Return means (n, m, s) and the standard deviations (n, m) that all versions share."""
         means, stds = [], []
         for process, Z, L_inverse, alpha in self._known:
-            K = gp._covariance(process._features(X) * process._inverse_scales, Z)
+            K = process.covariance(process.scaled(X), Z)
             projected = K @ L_inverse.T
-            variance = 1.0 + gp._MEAN_VARIANCE - np.einsum("ij,ij->i", projected, projected)
+            variance = process.signal + MEAN_VARIANCE - np.einsum("ij,ij->i", projected, projected)
             means.append(process._location + process._scale * (K @ alpha))
             stds.append(process._scale * np.sqrt(np.maximum(variance, 1e-12)))
         return np.stack(means, axis=1), np.column_stack(stds)

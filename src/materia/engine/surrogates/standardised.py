@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materia.engine.diagnostics import log_density
+from materia.engine.surrogates.evidence import standard
 from materia.engine.surrogates.features import Features
-from materia.engine.surrogates.gp import square_distances, standard
+from materia.engine.surrogates.kernels import square_distances
 from materia.engine.surrogates.model import Sample
 from materia.engine.surrogates.warping import Warp, compression
 
