@@ -178,6 +178,7 @@ class Optimizer(Declared):
     ] = "auto"
     budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
     batch_size: Annotated[int, Field(strict=True, ge=1, le=100)] = 4
+    replicates: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     seed: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)] = 0
     active_learning: ActiveLearning = Field(default_factory=ActiveLearning)
 

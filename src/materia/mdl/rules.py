@@ -192,10 +192,16 @@ def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings
     if optimizer.batch_size > budget and "batch_size" in optimizer.model_fields_set:
         what = f"a batch of {optimizer.batch_size} is more than the budget of {budget}"
         findings.warn(("optimizer", "batch_size"), what, f"lower it to at most {budget}")
-    learning = optimizer.active_learning
-    if learning.initial_samples is not None and learning.initial_samples > budget:
-        what = f"{learning.initial_samples} initial samples are more than the budget of {budget}"
-        fix = f"lower initial_samples to at most {budget} or raise optimizer.budget"
+    learning, replicates = optimizer.active_learning, optimizer.replicates
+    if replicates > budget:
+        what = f"{replicates} replicates of one point are more than the budget of {budget}"
+        fix = "the budget counts every evaluation: lower replicates or raise optimizer.budget"
+        findings.error(("optimizer", "replicates"), what, fix)
+    elif (n_initial := learning.initial_samples or 0) * replicates > budget:
+        each = f", evaluated {replicates} times each," if replicates > 1 else ""
+        what = f"{n_initial} initial samples{each} are more than the budget of {budget}"
+        most = budget // replicates
+        fix = f"lower initial_samples to at most {most} or raise optimizer.budget"
         findings.error(("optimizer", "active_learning", "initial_samples"), what, fix)
     has_threshold = learning.convergence_threshold != type(learning)().convergence_threshold
     if has_threshold and learning.convergence_patience is None:
