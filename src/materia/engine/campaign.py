@@ -396,10 +396,9 @@ class Campaign(Explained):
 
     def _plain(self, params: Mapping[str, Any]) -> Params:
         """Return params in declared order and Python's own types."""
-        self.space.check_names(params)
         return {
-            name: params[name].item() if isinstance(params[name], np.generic) else params[name]
-            for name in self.space.names
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.space.completed(params).items()
         }
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materia.engine import explanations, fitting
 from materia.engine.constraints import Constraints
@@ -18,6 +19,8 @@ from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.threads import single_threaded
 from materia.errors import DataError, StateError
 from materia.mdl.definition import Definition
+
+FloatArray = NDArray[np.float64]
 
 
 class Explained(ABC):
@@ -78,7 +81,8 @@ class Explained(ABC):
 
         Returns:
             {"parameter", "at", "values", "is_allowed", "predicted": {objective: {"mean", "std"}}},
-            all lists over the values; not allowed is what breaks a constraint.
+            all lists over the values; not allowed is what breaks a constraint. Where another value
+            makes conditional parameters exist, they are in the middle of their ranges.
 
         Raises:
             DataError: An unknown parameter, params that do not fit, or too many points.
@@ -90,7 +94,7 @@ class Explained(ABC):
             "parameter": parameter,
             "at": point,
             "values": [row[parameter] for row in self.space.decode(X)],
-            "is_allowed": self.constraints.is_feasible(X).tolist(),
+            "is_allowed": self._is_allowed(X, parameter).tolist(),
             "predicted": explanations.predicted(surrogate, X, self.objectives),
         }
 
@@ -102,7 +106,8 @@ class Explained(ABC):
 
         Returns:
             {"parameters", "at", "values": two lists, "is_allowed", "predicted"}; the last two as
-            nested lists with one row per value of the second parameter.
+            nested lists with one row per value of the second parameter. Not allowed is also where
+            one of the two does not exist.
 
         Raises:
             DataError: As of `slice`, or twice the same parameter or composition.
@@ -120,14 +125,23 @@ class Explained(ABC):
             "at": point,
             "values": [
                 [params[first] for params in self.space.decode(row)],
-                [self.space.decode(line[:1])[0][second] for line in rows],
+                [self._value(line, second) for line in rows],
             ],
-            "is_allowed": self.constraints.is_feasible(X).reshape(shape).tolist(),
+            "is_allowed": self._is_allowed(X, first, second).reshape(shape).tolist(),
             "predicted": {
                 name: {key: np.reshape(list_, shape).tolist() for key, list_ in pair.items()}
                 for name, pair in found.items()
             },
         }
+
+    def _is_allowed(self, X: FloatArray, *names: str) -> NDArray[np.bool_]:
+        """Return where constraints hold and some parameters exist, (n,)."""
+        columns = [self.space.names.index(name) for name in names]
+        return self.constraints.is_feasible(X) & self.space.exists(X, columns)
+
+    def _value(self, X: FloatArray, name: str) -> Any:
+        """Return the one value that a parameter has at those points that have it."""
+        return next(p[name] for p in self.space.decode(X) if p[name] is not None)
 
     def _seen_from(
         self, at: Mapping[str, Any] | None, n: int

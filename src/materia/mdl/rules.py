@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from materia.mdl.condition_rules import judge_conditions, judge_reach
 from materia.mdl.constraint_rules import Names, judge_constraint, judge_outcome_constraint
 from materia.mdl.definition import Objective, Optimizer
 from materia.mdl.finding import Findings
@@ -39,17 +40,22 @@ def judge(data: Mapping[str, Any], findings: Findings) -> None:
     _judge_names(data, names, findings)
     times = Counter(names.numbers)
     box: dict[str, Interval] = {}
+    sound: dict[Path, Any] = {}
     for path, entry in _entries(data, "parameters"):
         model = PARAMETER_KINDS.get(str(entry.get("type")))
         parameter: Any = model and _valid(model, entry)
         if parameter is not None:
+            sound[path] = parameter
             found = judge_parameter(parameter, path, findings)
             # A name that is declared twice has no bounds that could be relied on.
             box |= {name: bounds for name, bounds in found.items() if times[name] == 1}
+    judge_conditions(sound, names, findings)
     for path, text in _expressions(data, "constraints"):
         if findings.is_full:
             return
-        judge_constraint(text, names, box, path, findings)
+        relation = judge_constraint(text, names, box, path, findings)
+        if relation is not None:
+            judge_reach(relation, sound.values(), path, findings)
     for path, text in _expressions(data, "outcome_constraints"):
         if findings.is_full:
             return
