@@ -41,6 +41,7 @@ from materia.errors import DataError, NotFoundError, StateError, SurrogateError
 from materia.mdl.definition import Definition
 
 FORMAT = 1
+EXHAUSTED = "every possible candidate has been asked"
 FALLBACK = "fallback"
 """Source of candidates of the design that stand in where no surrogate could be fitted."""
 
@@ -183,7 +184,7 @@ class Campaign(Explained):
         if not proposed:
             raise StateError(
                 "no candidate is left: every possible one has been asked or added",
-                "widen the search space, or stop here",
+                "widen the search space, add rows to the table, or stop here",
             )
         self._records += [Record(candidate) for candidate in proposed]
         self._gathered = None
@@ -318,11 +319,22 @@ class Campaign(Explained):
         return max(2, min(2 * (self.space.n_free + 1), budget // 2))
 
     def next_batch_size(self) -> int:
-        """Return how many candidates the next iteration should ask; 0 when the budget is spent."""
+        """Return how many candidates the next iteration should ask.
+
+        0 when the budget is spent, or every point of a finite space was asked.
+        """
+        if self.is_exhausted:
+            return 0
         optimizer = self.definition.optimizer
         missing = self.initial_samples - len(self._additions)
         n_points = missing if not self._records and missing > 0 else optimizer.batch_size
         return max(0, min(n_points * optimizer.replicates, self._budget_left))
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether a pool, or a finite space small enough to be listed, has no point left to ask."""
+        keys = self._reachable.keys
+        return keys is not None and self._n_lacking == 0 and keys <= self._taken()
 
     @property
     def _budget_left(self) -> int:
@@ -564,14 +576,16 @@ class Campaign(Explained):
     def state(self) -> str:
         """Where the campaign is.
 
-        created (nothing asked), running, converged, waiting (budget spent, answers missing) or
-        completed (budget spent, all answered).
+        created (nothing asked), running, converged, waiting (nothing left to ask, answers missing),
+        completed (budget spent, all answered) or exhausted (every point of a finite space asked
+        and answered before that).
         """
         if not self._records:
             return "created"
-        if self._budget_left <= 0:
-            is_open = self._n_settled_iterations() < self._next_iteration()
-            return "waiting" if is_open else "completed"
+        if self._budget_left <= 0 or self.is_exhausted:
+            if self._n_settled_iterations() < self._next_iteration():
+                return "waiting"
+            return "completed" if self._budget_left <= 0 else "exhausted"
         return "converged" if self.convergence()["converged"] else "running"
 
     @property
