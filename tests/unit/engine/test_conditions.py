@@ -46,7 +46,7 @@ def run(definition, n_iterations=100):
 
 @pytest.fixture(scope="module")
 def campaign():
-    return run(define(parameters(), ["amount + T <= 1.2"], budget=30, batch_size=2))
+    return run(define(parameters(), ["amount + T <= 1.2"], budget=30, batch_size=3))
 
 
 def test_what_does_not_exist_is_none_and_everything_else_is_there(campaign):
@@ -278,7 +278,7 @@ def conditional_spaces(draw):
     return define(found, limits, budget=10, batch_size=3, initial_samples=4)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(conditional_spaces(), st.randoms(use_true_random=False))
 def test_no_candidate_breaks_a_condition_or_a_constraint(definition, random):
     campaign = Campaign.from_definition(definition)
