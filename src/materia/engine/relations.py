@@ -69,7 +69,8 @@ class Relation:
             X: The points, (n, d).
         """
         amount = np.broadcast_to(self._expression.violation(values), len(X))
-        return np.where(self.exists(X), np.where(np.isnan(amount), np.inf, amount), -np.inf)
+        amount = np.where(np.isnan(amount), np.inf, amount)
+        return np.where(self.exists(X), amount, -np.inf) if self._space.conditions else amount
 
     def exists(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return where all its parameters exist, (n,); elsewhere it says nothing, and holds."""

@@ -275,7 +275,7 @@ def conditional_spaces(draw):
     if numbers and draw(st.booleans()):
         chosen = draw(st.lists(st.sampled_from(numbers), min_size=1, max_size=2, unique=True))
         limits = [f"{' + '.join(chosen)} <= {4 * len(chosen) - 1}"]
-    return define(found, limits, budget=10, batch_size=3, initial_samples=4)
+    return define(found, limits, budget=8, batch_size=3, initial_samples=5)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
