@@ -10,7 +10,7 @@ from campaigns_under_test import branin_currin, finished, golden, params_of
 from materia import settings
 from materia.errors import DefinitionError, StateError
 from materia.events.models import campaign_topic
-from materia.services import campaigns, jobs, submission
+from materia.services import campaign_views, campaigns, jobs, submission
 from materia.services.submission import NewJob
 from materia.store import events as event_rows
 from materia.store.database import database
@@ -148,9 +148,54 @@ def test_a_campaign_over_a_table_ends_when_every_row_was_asked(cluster: Cluster)
     cluster.worker()
     row = finished(cluster, campaigns.run(source)["campaign_id"])
     assert row["state"] == "completed", row["error"]
+    reason = "every possible candidate has been asked"
+    assert campaign_views.convergence(row["id"])["reason"] == reason
+    assert jobs.get(row["task_id"])["result"]["reason"] == reason
     asked = [params["x"] for params in params_of(row["id"])]
     assert sorted(asked) == [x / 10 for x in range(9)]
     assert row["best"]["outcomes"]["y"] == 0
+
+
+def test_replicates_of_conditional_points_equal_the_library_until_the_space_is_exhausted(
+    cluster: Cluster,
+) -> None:
+    source = {
+        "name": "coats",
+        "parameters": [
+            {"name": "kind", "type": "categorical", "choices": ["plain", "coated"]},
+            {"name": "coats", "type": "integer", "bounds": [1, 4], "when": {"kind": "coated"}},
+            {"name": "hours", "type": "integer", "bounds": [0, 1], "when": {"coats": [3, 4]}},
+        ],
+        "objectives": [{"name": "y"}, {"name": "z", "direction": "maximize"}],
+        "evaluator": {
+            "type": "expression",
+            "options": {"y": "(coats - 3) ** 2 + hours", "z": "coats * coats"},
+        },
+        "optimizer": {
+            "budget": 40,
+            "batch_size": 2,
+            "replicates": 2,
+            "seed": 3,
+            "active_learning": {"initial_samples": 3},
+        },
+    }
+    expected = golden(source)
+    assert expected.state == "exhausted"
+    cluster.worker()
+    row = finished(cluster, campaigns.run(source)["campaign_id"])
+    assert row["state"] == "completed", row["error"]
+    assert row["evaluations_completed"] == 14
+    asked = params_of(row["id"])
+    assert asked == [candidate["params"] for candidate in expected.dump()["candidates"]]
+    assert asked[0::2] == asked[1::2]
+    assert asked.count({"kind": "plain", "coats": None, "hours": None}) == 2
+    front, total = campaign_views.front(row["id"])
+    points = expected.pareto_front()
+    assert [point["id"] for point in points] == [line["id"] for line in front]
+    assert total == row["pareto_size"] == len(points)
+    assert [line["outcomes"]["y"] for line in front] == [[p["outcomes"]["y"], 0.0] for p in points]
+    marked = {c["id"] for c in campaigns.candidates(row["id"], pareto_only=True)[0]}
+    assert marked == {name for point in points for name in point["replicates"]}
 
 
 @pytest.mark.usefixtures("backends")

@@ -245,6 +245,16 @@ def test_a_table_smaller_than_the_budget_is_asked_to_its_last_row(tmp_path: Path
     assert again.campaign.dump() == finished.campaign.dump()
 
 
+def test_a_run_of_a_version_that_knew_fewer_keys_goes_on(tmp_path: Path) -> None:
+    finished = LocalRun(quick(), tmp_path).run()
+    saved = json.loads((tmp_path / STATE_FILE).read_bytes())
+    del saved["campaign"]["definition"]["optimizer"]["replicates"]
+    for parameter in saved["campaign"]["definition"]["parameters"]:
+        del parameter["when"]
+    (tmp_path / STATE_FILE).write_text(json.dumps(saved))
+    assert LocalRun(quick(), tmp_path).run().campaign.dump() == finished.campaign.dump()
+
+
 def test_a_damaged_state_is_refused_with_advice(tmp_path: Path) -> None:
     LocalRun(quick(), tmp_path).run()
     whole = (tmp_path / STATE_FILE).read_bytes()

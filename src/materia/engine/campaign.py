@@ -11,13 +11,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from materia.engine import convergence, direct, explanations, fitting
+from materia.engine import convergence, explanations, fitting
 from materia.engine.candidates import (
     FAILED,
     INITIAL_DESIGN,
@@ -27,24 +26,27 @@ from materia.engine.candidates import (
     Record,
 )
 from materia.engine.constraints import Constraints
+from materia.engine.evolution import Evolving
+from materia.engine.explained import Explained
 from materia.engine.fitting import Fitted, Fitting, SurrogateFit
 from materia.engine.objectives import Objectives
 from materia.engine.observations import Observations, first_model_number, gather
 from materia.engine.proposal import Knowledge, Proposal, Proposer
 from materia.engine.reachable import Key, Params, Reachable, key_of
+from materia.engine.replicates import Asked, grouped, merged
 from materia.engine.space import SearchSpace
 from materia.engine.standing import Standing, reference_point
-from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.threads import single_threaded
 from materia.errors import DataError, NotFoundError, StateError, SurrogateError
 from materia.mdl.definition import Definition
 
 FORMAT = 1
+EXHAUSTED = "every possible candidate has been asked"
 FALLBACK = "fallback"
 """Source of candidates of the design that stand in where no surrogate could be fitted."""
 
 
-class Campaign:
+class Campaign(Explained):
     """One optimisation campaign, in memory.
 
     Args:
@@ -76,7 +78,7 @@ class Campaign:
         self._additions: list[Addition] = []
         self._gathered: Observations | None = None
         self._fitted: Fitted | None = None
-        self._replayed: direct.Replayed | None = None
+        self._evolving = Evolving(self._reachable, self.objectives, definition.optimizer.batch_size)
 
     @classmethod
     def from_definition(
@@ -164,6 +166,9 @@ class Campaign:
     def ask(self, n: int | None = None) -> list[Candidate]:
         """Return the next candidates; one call is one iteration.
 
+        With `optimizer.replicates` every new point comes as so many candidates in a row; what `n`
+        cuts off comes first the next time.
+
         Args:
             n: How many; by default `next_batch_size()`. Never more than the budget leaves, and
                 fewer when a finite space runs out.
@@ -172,11 +177,14 @@ class Campaign:
             StateError: The budget is spent, or every point of a finite space was asked.
         """
         n = self._wanted(n)
-        proposed = self._propose(n, self._next_iteration())
+        iteration = self._next_iteration()
+        n_points = -(-(n - self._n_lacking) // self.definition.optimizer.replicates)
+        points = self._propose(n_points, iteration) if n_points > 0 else []
+        proposed = self._numbered(points, n, iteration)
         if not proposed:
             raise StateError(
                 "no candidate is left: every possible one has been asked or added",
-                "widen the search space, or stop here",
+                "widen the search space, add rows to the table, or stop here",
             )
         self._records += [Record(candidate) for candidate in proposed]
         self._gathered = None
@@ -199,80 +207,48 @@ class Campaign:
 
     @single_threaded
     def _propose(self, n: int, iteration: int) -> list[Candidate]:
+        """Return up to n new points, each as its first candidate, not yet numbered."""
         first = len(self._records)
-        taken = self._taken()
-        if self.definition.optimizer.surrogate == "none":
-            return self._evolve(n, iteration)
+        asked, taken = self._asked, self._taken()
+        optimizer = self.definition.optimizer
+        n_missing = max(0, self.initial_samples - len(self._additions) - len(asked))
+        rng = np.random.default_rng(np.random.SeedSequence([optimizer.seed, iteration, first]))
+        if optimizer.surrogate == "none":
+            found = self._evolving.propose(n, n_missing, asked, self._additions, taken, rng)
+            return [_candidate(iteration, params, None, {"source": src}) for params, src in found]
         why = {"source": INITIAL_DESIGN}
         try:
             fitted = self._fit()
         except SurrogateError as error:
             fitted, why = None, {"source": FALLBACK, "reason": error.message}
-        n_design = n
-        if fitted is not None:
-            n_design = min(n, max(0, self.initial_samples - len(self._additions) - first))
+        n_design = n if fitted is None else min(n, n_missing)
         points = self._reachable.design(n_design, taken)
-        candidates = [
-            _candidate(first + i, iteration, params, None, dict(why))
-            for i, params in enumerate(points)
-        ]
+        candidates = [_candidate(iteration, params, None, dict(why)) for params in points]
         if fitted is not None and len(candidates) < n:
-            rng = np.random.default_rng(
-                np.random.SeedSequence([self.definition.optimizer.seed, iteration, first])
-            )
             known = self._knowledge(fitted, points)
             known_keys = taken.union(map(key_of, points))
             proposals = self._proposer.propose(known, n - len(points), known_keys, rng)
             gain = self._proposer.remaining_gain(known, rng)
-            candidates += [
-                self._explained(first + len(points) + i, iteration, proposal, gain)
-                for i, proposal in enumerate(proposals)
-            ]
+            candidates += [self._explained(iteration, proposal, gain) for proposal in proposals]
         return candidates
 
-    def _evolve(self, n: int, iteration: int) -> list[Candidate]:
-        """Return candidates of the initial design, then of an evolution without a surrogate."""
-        first, taken = len(self._records), self._taken()
-        start = direct.Told.of(self._settled(evolved=False), self.space, self.objectives)
-        n_design = max(0, self.initial_samples - len(self._additions) - first)
-        points = self._reachable.design(n if len(start.X) == 0 else min(n, n_design), taken)
-        sources = [INITIAL_DESIGN] * len(points)
-        if len(points) < n:
-            optimizer = self.definition.optimizer
-            told = direct.Told.of(self._settled(evolved=True), self.space, self.objectives)
-            size = direct.population_size(self.space.d, self.objectives.m, optimizer.batch_size)
-            self._replayed = direct.replay(start, told, size, self._replayed)
-            evolution = self._replayed.evolution
-            n_evolved = sum(r.candidate.why.get("source") in direct.NAMES for r in self._records)
-            rng = np.random.default_rng(np.random.SeedSequence([optimizer.seed, iteration, first]))
-            taken |= set(map(key_of, points))
-            found = direct.proposed(
-                evolution, self._reachable, n - len(points), n_evolved % size, taken, rng
-            )
-            points += found
-            sources += [evolution.name] * len(found)
+    def _numbered(self, points: list[Candidate], n: int, iteration: int) -> list[Candidate]:
+        """Return the next n candidates: what the last point still lacks, then new points."""
+        first, replicates = len(self._records), self.definition.optimizer.replicates
+        lacking = [record.candidate for record in self._records[-1:]] * self._n_lacking
+        repeated = lacking + [point for point in points for _ in range(replicates)]
         return [
-            _candidate(first + i, iteration, params, None, {"source": source})
-            for i, (params, source) in enumerate(zip(points, sources, strict=True))
+            replace(
+                copy.deepcopy(candidate),
+                id=f"c{first + i + 1:04d}",
+                number=first + i,
+                iteration=iteration,
+            )
+            for i, candidate in enumerate(repeated[:n])
         ]
-
-    def _settled(self, *, evolved: bool) -> list[tuple[Params, dict[str, Any] | None]]:
-        """Return params and outcomes (None: failed) in the order of asking.
-
-        Those that an evolution asked end at the first one without an answer.
-        """
-        chosen = [
-            r for r in self._records if (r.candidate.why.get("source") in direct.NAMES) == evolved
-        ]
-        if evolved:
-            chosen = list(takewhile(self._is_settled, chosen))
-        settled = [(r.candidate.params, r.outcomes) for r in chosen if self._is_settled(r)]
-        if evolved:
-            return settled
-        return [(a.params, a.outcomes) for a in self._additions] + settled
 
     def _explained(
-        self, number: int, iteration: int, proposal: Proposal, gain: tuple[float, float] | None
+        self, iteration: int, proposal: Proposal, gain: tuple[float, float] | None
     ) -> Candidate:
         mean = self.objectives.measured(proposal.mean[None])[0]
         predicted = {
@@ -288,7 +264,7 @@ class Campaign:
         }
         if gain is not None and math.isfinite(sum(gain)):
             why["remaining_gain"] = {"mean": gain[0], "std": gain[1]}
-        return _candidate(number, iteration, proposal.params, predicted, why)
+        return _candidate(iteration, proposal.params, predicted, why)
 
     def _reasons(self, proposal: Proposal) -> dict[str, Any]:
         observed = self._observed
@@ -314,13 +290,18 @@ class Campaign:
         """Return what the next points are chosen from; `design` has just become pending."""
         observed = self._observed
         rows = observed.is_inside & observed.is_complete
-        pending = [record for record in self._records if not self._is_settled(record)]
-        means, _ = self.objectives.arrays([r.outcomes or {} for r in pending] + [{}] * len(design))
-        failed = [r.candidate.params for r in self._records if r.state == FAILED]
+        pending = [point for point in self._asked if not point.is_settled(self.objectives.m)]
+        means = np.vstack(
+            [
+                merged(pending, self.objectives).means,
+                np.full((len(design), self.objectives.m), np.nan),
+            ]
+        )
+        failed = [point.params for point in self._asked if point.has_failed]
         return Knowledge(
             surrogate=fitted.surrogate,
             X=observed.X[rows],
-            pending=self.space.encode([r.candidate.params for r in pending] + design),
+            pending=self.space.encode([point.params for point in pending] + design),
             pending_turned=self.objectives.turned(means),
             measured=observed.X,
             failed=self.space.encode(failed),
@@ -331,21 +312,43 @@ class Campaign:
     def initial_samples(self) -> int:
         """Points of the initial design: as declared, else 2 (d + 1) and at most half the budget."""
         optimizer = self.definition.optimizer
+        budget = -(-optimizer.budget // optimizer.replicates)
         declared = optimizer.active_learning.initial_samples
         if declared is not None:
             return declared
-        return max(2, min(2 * (self.space.n_free + 1), optimizer.budget // 2))
+        return max(2, min(2 * (self.space.n_free + 1), budget // 2))
 
     def next_batch_size(self) -> int:
-        """Return how many candidates the next iteration should ask; 0 when the budget is spent."""
+        """Return how many candidates the next iteration should ask.
+
+        0 when the budget is spent, or every point of a finite space was asked.
+        """
+        if self.is_exhausted:
+            return 0
+        optimizer = self.definition.optimizer
         missing = self.initial_samples - len(self._additions)
-        if not self._records and missing > 0:
-            return min(missing, self._budget_left)
-        return max(0, min(self.definition.optimizer.batch_size, self._budget_left))
+        n_points = missing if not self._records and missing > 0 else optimizer.batch_size
+        return max(0, min(n_points * optimizer.replicates, self._budget_left))
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether a pool, or a finite space small enough to be listed, has no point left to ask."""
+        keys = self._reachable.keys
+        return keys is not None and self._n_lacking == 0 and keys <= self._taken()
 
     @property
     def _budget_left(self) -> int:
         return self.definition.optimizer.budget - len(self._records)
+
+    @property
+    def _n_lacking(self) -> int:
+        """How many candidates the last point still needs."""
+        return -len(self._records) % self.definition.optimizer.replicates
+
+    @property
+    def _asked(self) -> list[Asked]:
+        """Points so far in the order of asking, each with all of its candidates."""
+        return grouped(self._records, self.definition.optimizer.replicates)
 
     def _taken(self) -> set[Key]:
         asked = {key_of(record.candidate.params) for record in self._records}
@@ -405,18 +408,15 @@ class Campaign:
 
     def _plain(self, params: Mapping[str, Any]) -> Params:
         """Return params in declared order and Python's own types."""
-        self.space.check_names(params)
         return {
-            name: params[name].item() if isinstance(params[name], np.generic) else params[name]
-            for name in self.space.names
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.space.completed(params).items()
         }
 
     @property
     def _observed(self) -> Observations:
         if self._gathered is None:
-            self._gathered = gather(
-                self._records, self._additions, self._reachable, self.objectives
-            )
+            self._gathered = gather(self._asked, self._additions, self._reachable, self.objectives)
         return self._gathered
 
     def _fitting(self) -> Fitting | None:
@@ -464,118 +464,10 @@ class Campaign:
         self._fitted = stored
         return True
 
-    @single_threaded
-    def parity(self) -> dict[str, dict[str, list[float]]]:
-        """Return leave-one-out predictions, {objective: {"measured", "predicted", "std"}}.
-
-        Empty while an objective has no observation. All in the user's units.
-        """
-        fitted = self._fit()
-        return {} if fitted is None else fitting.parity(fitted.surrogate, self.objectives)
-
-    @single_threaded
-    def importance(self) -> dict[str, dict[str, float]]:
-        """Return how much each parameter matters, {objective: {parameter: total effect}}.
-
-        The effect is the share of the outcome's variance over the space, as the surrogate sees it,
-        that the parameter has a part in. Empty while an objective has no observation.
-        """
-        fitted = self._fit()
-        if fitted is None:
-            return {}
-        groups = [parameter.name for parameter in self.definition.parameters]
-        return explanations.importance(
-            fitted.surrogate, self._reachable.cloud, self.space, groups, self.objectives
-        )
-
-    @single_threaded
-    def slice(
-        self, parameter: str, at: Mapping[str, Any] | None = None, n: int = 50
-    ) -> dict[str, Any]:
-        """Return predictions along one parameter through a point.
-
-        Args:
-            parameter: A key of `params`.
-            at: The point, in the user's units; by default the best one.
-            n: Number of values; a discrete parameter may have fewer.
-
-        Returns:
-            {"parameter", "at", "values", "is_allowed", "predicted": {objective: {"mean", "std"}}},
-            all lists over the values; not allowed is what breaks a constraint.
-
-        Raises:
-            DataError: An unknown parameter, params that do not fit, or too many points.
-            StateError: There is no surrogate yet, or no best point.
-        """
-        surrogate, point = self._seen_from(at, n)
-        X = np.vstack(explanations.along(self.space, self.space.encode([point]), parameter, n))
-        return {
-            "parameter": parameter,
-            "at": point,
-            "values": [row[parameter] for row in self.space.decode(X)],
-            "is_allowed": self.constraints.is_feasible(X).tolist(),
-            "predicted": explanations.predicted(surrogate, X, self.objectives),
-        }
-
-    @single_threaded
-    def contour(
-        self, first: str, second: str, at: Mapping[str, Any] | None = None, n: int = 25
-    ) -> dict[str, Any]:
-        """Return predictions over two parameters through a point; see `slice`.
-
-        Returns:
-            {"parameters", "at", "values": two lists, "is_allowed", "predicted"}; the last two as
-            nested lists with one row per value of the second parameter.
-
-        Raises:
-            DataError: As of `slice`, or twice the same parameter or composition.
-            StateError: As of `slice`.
-        """
-        surrogate, point = self._seen_from(at, n * n)
-        explanations.check_pair(self.space, first, second)
-        row = np.vstack(explanations.along(self.space, self.space.encode([point]), first, n))
-        rows = explanations.along(self.space, row, second, n)
-        shape = (len(rows), len(row))
-        X = np.vstack(rows)
-        found = explanations.predicted(surrogate, X, self.objectives)
-        return {
-            "parameters": [first, second],
-            "at": point,
-            "values": [
-                [params[first] for params in self.space.decode(row)],
-                [self.space.decode(line[:1])[0][second] for line in rows],
-            ],
-            "is_allowed": self.constraints.is_feasible(X).reshape(shape).tolist(),
-            "predicted": {
-                name: {key: np.reshape(list_, shape).tolist() for key, list_ in pair.items()}
-                for name, pair in found.items()
-            },
-        }
-
-    def _seen_from(
-        self, at: Mapping[str, Any] | None, n: int
-    ) -> tuple[IndependentProcesses, Params]:
-        if not 1 <= n <= explanations.MAX_POINTS:
-            raise DataError(f"{n} points are not possible", f"1 to {explanations.MAX_POINTS} are")
-        fitted = self._fit()
-        if fitted is None:
-            raise StateError("there is no surrogate yet", "tell outcomes of every objective first")
-        if at is not None:
-            return fitted.surrogate, self._plain(at)
-        best = self.best()
-        if best is None:
-            raise StateError("no observation counts as best yet", "say through which point: at=…")
-        return fitted.surrogate, best["params"]
-
     def _standing(self) -> Standing:
         return Standing(
             self._observed, self.objectives, is_reference_fixed=self._is_reference_fixed()
         )
-
-    def _is_settled(self, record: Record) -> bool:
-        if record.state == FAILED:
-            return True
-        return record.outcomes is not None and len(record.outcomes) == self.objectives.m
 
     def _is_reference_fixed(self) -> bool:
         """Whether the initial design is through, so that the reference point stays for ever."""
@@ -585,7 +477,7 @@ class Campaign:
         initial = self._records[:first_model]
         n_initial = len(initial) + len(self._additions)
         is_asked = first_model < len(self._records) or n_initial >= self.initial_samples
-        return is_asked and all(self._is_settled(record) for record in initial)
+        return is_asked and all(record.is_settled(self.objectives.m) for record in initial)
 
     def pareto_front(self) -> list[dict[str, Any]]:
         """Return the non-dominated observations that satisfy everything, by first objective.
@@ -675,21 +567,25 @@ class Campaign:
 
     def _n_settled_iterations(self) -> int:
         """Return how many iterations, from the first one on, have no open candidate."""
-        is_open = [r.candidate.iteration for r in self._records if not self._is_settled(r)]
+        is_open = [
+            r.candidate.iteration for r in self._records if not r.is_settled(self.objectives.m)
+        ]
         return min(is_open, default=self._next_iteration())
 
     @property
     def state(self) -> str:
         """Where the campaign is.
 
-        created (nothing asked), running, converged, waiting (budget spent, answers missing) or
-        completed (budget spent, all answered).
+        created (nothing asked), running, converged, waiting (nothing left to ask, answers missing),
+        completed (budget spent, all answered) or exhausted (every point of a finite space asked
+        and answered before that).
         """
         if not self._records:
             return "created"
-        if self._budget_left <= 0:
-            is_open = self._n_settled_iterations() < self._next_iteration()
-            return "waiting" if is_open else "completed"
+        if self._budget_left <= 0 or self.is_exhausted:
+            if self._n_settled_iterations() < self._next_iteration():
+                return "waiting"
+            return "completed" if self._budget_left <= 0 else "exhausted"
         return "converged" if self.convergence()["converged"] else "running"
 
     @property
@@ -735,13 +631,12 @@ class Campaign:
 
 
 def _candidate(
-    number: int,
     iteration: int,
     params: Params,
     predicted: dict[str, dict[str, float]] | None,
     why: dict[str, Any],
 ) -> Candidate:
-    return Candidate(f"c{number + 1:04d}", number, iteration, params, predicted, why)
+    return Candidate("", -1, iteration, params, predicted, why)
 
 
 def _check_supported(definition: Definition, *, has_pool: bool) -> None:

@@ -43,6 +43,12 @@ class Record:
     state: str = PROPOSED
     outcomes: dict[str, Any] | None = None
 
+    def is_settled(self, m: int) -> bool:
+        """Return whether it failed, or all m objectives are known."""
+        if self.state == FAILED:
+            return True
+        return self.outcomes is not None and len(self.outcomes) == m
+
     def as_dict(self) -> dict[str, Any]:
         """Return the record as `Campaign.dump` holds it."""
         return {**asdict(self.candidate), "state": self.state, "outcomes": self.outcomes}

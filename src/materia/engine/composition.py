@@ -243,6 +243,9 @@ class Composition:
         inside = np.all((moved > self.low - 1e-9) & (moved < self.high + 1e-9), axis=1)
         return self._to_unit(moved[inside & np.any(moved != values, axis=1)])
 
+    def neutral(self) -> FloatArray:
+        return np.asarray(self.snap(np.full((1, self.width), 0.5))[0])
+
     def grid(self) -> FloatArray:
         """Return every composition on the steps; only small grids are ever asked for."""
         assert self.step is not None or self.n_free == 0

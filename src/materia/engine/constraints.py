@@ -47,8 +47,7 @@ class Constraints:
         if self.n == 0:
             return np.empty((len(X), 0))
         values = self._space.values(X)
-        columns = [np.broadcast_to(r.violation(values), len(X)) for r in self._relations]
-        return np.where(np.isnan(V := np.column_stack(columns)), np.inf, V)
+        return np.column_stack([r.violation(values, X) for r in self._relations])
 
     def is_feasible(self, X: FloatArray) -> BoolArray:
         """Return where no constraint is broken, (n,)."""
@@ -74,6 +73,8 @@ class Constraints:
         for relation in self._relations:
             residual, gradient = relation.linearise(x[None])
             steepness = float(np.sqrt(np.sum(gradient[0] ** 2)))
+            if not relation.exists(x[None])[0]:
+                continue
             if relation.is_equation or abs(float(residual[0])) <= _ACTIVE * steepness:
                 found.append(relation.text)
         return found

@@ -73,11 +73,15 @@ def exploration(
 def nearest(x: FloatArray, observed: Observations, space: SearchSpace) -> list[dict[str, Any]]:
     """Return the measured points nearest to x (d,), nearest first: [{"id", "distance"}].
 
-    Distances are those of the unit cube; two different categories are 1 apart.
+    Distances are those of the unit cube; two different categories are 1 apart. A parameter that
+    only one of two points has adds nothing: what it depends on tells them apart already.
     """
     steps = np.abs(observed.X - x)
     categorical = list(space.categorical)
     steps[:, categorical] = steps[:, categorical] > 1e-9
+    if space.conditions:
+        here = space.conditions.existing_columns(x[None])
+        steps *= here & space.conditions.existing_columns(observed.X)
     distance = np.sqrt(np.sum(steps**2, axis=1))
     rows = np.argsort(distance, kind="stable")[:N_NEAREST]
     return [{"id": observed.ids[row], "distance": float(distance[row])} for row in rows]
@@ -119,6 +123,7 @@ def importance(
     for group, columns in zip(groups, space.columns, strict=True):
         C = A.copy()
         C[:, columns] = B[:, columns]
+        C = space.conditions.settle(C)
         half = 0.5 * np.mean((surrogate.posterior(C)[0] - at_A) ** 2, axis=0)
         index = np.divide(half, variance, out=np.zeros_like(half), where=variance > 0.0)
         for j, name in enumerate(objectives.names):
@@ -141,10 +146,15 @@ def along(space: SearchSpace, X: FloatArray, name: str, n: int) -> list[FloatArr
         One array (k, d) per value, ascending, or in the order of choices.
 
     Raises:
-        DataError: There is no such parameter.
+        DataError: There is no such parameter, or none of the points has it.
     """
     if name not in space.names:
         raise DataError(f"there is no parameter '{name}'", f"there are {', '.join(space.names)}")
+    if not space.exists_any(X, name):
+        raise DataError(
+            f"'{name}' does not exist at this point",
+            f"say through which point, at=…: it exists {space.when(name)}",
+        )
     column = space.names.index(name)
     place = next(k for k, c in enumerate(space.columns) if c.start <= column < c.stop)
     kind, columns = space.kinds[place], space.columns[place]
@@ -157,8 +167,9 @@ def along(space: SearchSpace, X: FloatArray, name: str, n: int) -> list[FloatArr
         else:
             moved[:, column] = t
         moved = space.snap(moved)
-        value = space.decode(moved[:1])[0][name]
-        if value not in seen:
+        # Of points on a grid, only some may have the parameter; without any it has no values.
+        value = next((p[name] for p in space.decode(moved) if p[name] is not None), None)
+        if value is not None and value not in seen:
             seen.add(value)
             found.append(moved)
     return found

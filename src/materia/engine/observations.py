@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.candidates import INITIAL_DESIGN, TOLD, Addition, Record
+from materia.engine.candidates import INITIAL_DESIGN, Addition, Record
 from materia.engine.objectives import Objectives
 from materia.engine.reachable import Reachable
+from materia.engine.replicates import Asked, merged
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -19,15 +21,16 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Observations:
-    """All observations: additions first, then candidates in the order of asking.
+    """All observations: additions first, then points in the order of asking.
 
     Attributes:
-        ids: Candidate ids; a0001 … for additions.
+        ids: Of the first candidate with an outcome; a0001 … for additions.
+        members: All candidates that the observation is the mean of, as ids.
         params: In the user's units.
         X: The same points, (n, d).
         outcomes: In the user's units, (n, m), NaN where not known.
         errors: Standard errors, (n, m), NaN where not stated.
-        iteration: Of each candidate, (n,); -1 for additions.
+        iteration: Of each candidate (of replicates, the last one's), (n,); -1 for additions.
         is_initial: Whether it belongs to the data that fixes the reference point, (n,).
         is_inside: Whether it is in the search space and breaks no constraint, (n,).
         is_complete: Whether every objective is known, (n,).
@@ -36,6 +39,7 @@ class Observations:
     """
 
     ids: list[str]
+    members: list[tuple[str, ...]]
     params: list[dict[str, Any]]
     X: FloatArray
     outcomes: FloatArray
@@ -50,13 +54,21 @@ class Observations:
         return len(self.ids)
 
     def point(self, row: int, names: Sequence[str]) -> dict[str, Any]:
-        """Return one row as plain data: id, params, outcomes."""
+        """Return one row as plain data: id, params, outcomes.
+
+        The mean of replicates has their ids and its standard errors (None: not known yet) as well.
+        """
         measured = zip(names, self.outcomes[row].tolist(), strict=True)
-        return {
+        found = {
             "id": self.ids[row],
             "params": dict(self.params[row]),
             "outcomes": dict(measured),
         }
+        if len(self.members[row]) > 1:
+            errors = [None if math.isnan(e) else e for e in self.errors[row].tolist()]
+            found["replicates"] = list(self.members[row])
+            found["sem"] = dict(zip(names, errors, strict=True))
+        return found
 
 
 def first_model_number(records: Sequence[Record]) -> int:
@@ -68,28 +80,33 @@ def first_model_number(records: Sequence[Record]) -> int:
 
 
 def gather(
-    records: Sequence[Record],
+    asked: Sequence[Asked],
     additions: Sequence[Addition],
     reachable: Reachable,
     objectives: Objectives,
 ) -> Observations:
-    """Return the observations among candidates (in the order of asking) and additions."""
-    told = [record for record in records if record.state == TOLD]
-    params = [a.params for a in additions] + [r.candidate.params for r in told]
-    outcomes = [a.outcomes for a in additions] + [r.outcomes or {} for r in told]
-    means, errors = objectives.arrays(outcomes)
-    first = first_model_number(records)
-    is_initial = [a.after <= first for a in additions] + [r.candidate.number < first for r in told]
+    """Return the observations among points (in the order of asking) and additions."""
+    known = [point for point in asked if point.told]
+    params = [a.params for a in additions] + [point.params for point in known]
+    means, errors = objectives.arrays([a.outcomes for a in additions])
+    of_points = merged(known, objectives)
+    means, errors = np.vstack([means, of_points.means]), np.vstack([errors, of_points.errors])
+    told = [[record.candidate for record in point.told] for point in known]
+    added = [f"a{i + 1:04d}" for i in range(len(additions))]
+    first = first_model_number([record for point in asked for record in point.records])
+    is_initial = [a.after <= first for a in additions] + [t[0].number < first for t in told]
     is_inside = np.array([reachable.allows(p) for p in params], dtype=np.bool_)
     is_complete = np.asarray(~np.isnan(means).any(axis=1))
     return Observations(
-        ids=[f"a{i + 1:04d}" for i in range(len(additions))] + [r.candidate.id for r in told],
+        ids=added + [candidates[0].id for candidates in told],
+        members=[(name,) for name in added] + [tuple(c.id for c in row) for row in told],
         params=params,
         X=reachable.space.encode(params),
         outcomes=means,
         errors=errors,
         iteration=np.array(
-            [-1] * len(additions) + [r.candidate.iteration for r in told], dtype=np.int64
+            [-1] * len(additions) + [max(c.iteration for c in row) for row in told],
+            dtype=np.int64,
         ),
         is_initial=np.array(is_initial, dtype=np.bool_),
         is_inside=is_inside,

@@ -66,6 +66,9 @@ class ParameterKind(Protocol):
     def neighbours(self, x: FloatArray) -> FloatArray:
         """Return other values near x (width,), (n, width): none where there is no next value."""
 
+    def neutral(self) -> FloatArray:
+        """Return the place (width,) that stands for no value at all."""
+
 
 def number(params: Mapping[str, Any], name: str) -> float:
     """Return a finite number out of `params`, or raise a DataError that names it."""
@@ -148,6 +151,9 @@ class Continuous:
 
     def neighbours(self, x: FloatArray) -> FloatArray:
         return np.empty((0, 1))
+
+    def neutral(self) -> FloatArray:
+        return np.asarray(self.relax(np.full((1, 1), 0.5))[0])
 
 
 class Integer:
@@ -238,6 +244,13 @@ class Integer:
         k = np.unique(np.clip(np.concatenate([far, near]), 0, self.n_steps))
         return self._at(k[k != here])
 
+    def neutral(self) -> FloatArray:
+        return np.asarray(self.snap(np.full((1, 1), 0.5))[0])
+
+    def places(self, X: FloatArray) -> NDArray[np.intp]:
+        """Return which step the nearest value of each row is, (n,)."""
+        return self._steps(X).astype(np.intp)
+
     def _at(self, k: FloatArray) -> FloatArray:
         return self._to_unit(self.low + k * self.step)[:, None]
 
@@ -259,12 +272,12 @@ class Categorical:
         self.is_categorical = not parameter.ordered
         self.size: int | None = len(self.choices)
         self.n_free = int(len(self.choices) > 1)
-        self._place = {_key(choice): i for i, choice in enumerate(self.choices)}
+        self._place = {choice_key(choice): i for i, choice in enumerate(self.choices)}
         self._last = max(len(self.choices) - 1, 1)
         self._numbers = np.array([_as_number(choice) for choice in self.choices])
 
     def _find(self, params: Mapping[str, Any]) -> int | None:
-        return self._place.get(_key(params[self.names[0]]))
+        return self._place.get(choice_key(params[self.names[0]]))
 
     def encode(self, params: Sequence[Mapping[str, Any]]) -> FloatArray:
         places = [self._find(p) for p in params]
@@ -273,22 +286,28 @@ class Categorical:
                 raise DataError(self.fault(p) or "")
         return np.array(places, dtype=np.float64)[:, None] / self._last
 
-    def _places(self, X: FloatArray) -> NDArray[np.intp]:
+    def neutral(self) -> FloatArray:
+        return (
+            np.zeros(1) if self.is_categorical else np.asarray(self.snap(np.full((1, 1), 0.5))[0])
+        )
+
+    def places(self, X: FloatArray) -> NDArray[np.intp]:
+        """Return which choice each row is, (n,)."""
         return np.rint(np.clip(X[:, 0], 0.0, 1.0) * self._last).astype(np.intp)
 
     def values(self, X: FloatArray) -> dict[str, FloatArray]:
-        return {self.names[0]: self._numbers[self._places(X)]}
+        return {self.names[0]: self._numbers[self.places(X)]}
 
     def slopes(self, X: FloatArray) -> FloatArray:
         return np.zeros_like(X)
 
     def decode(self, X: FloatArray) -> dict[str, list[Any]]:
-        return {self.names[0]: [self.choices[i] for i in self._places(self.snap(X))]}
+        return {self.names[0]: [self.choices[i] for i in self.places(self.snap(X))]}
 
     def snap(self, X: FloatArray) -> FloatArray:
         if len(self.choices) == 1:
             return np.zeros_like(X)
-        return self._places(X)[:, None].astype(np.float64) / self._last
+        return self.places(X)[:, None].astype(np.float64) / self._last
 
     def relax(self, X: FloatArray) -> FloatArray:
         return self.snap(X)
@@ -305,11 +324,12 @@ class Categorical:
         return np.arange(len(self.choices), dtype=np.float64)[:, None] / self._last
 
     def neighbours(self, x: FloatArray) -> FloatArray:
-        is_other = np.arange(len(self.choices)) != self._places(x[None])[0]
+        is_other = np.arange(len(self.choices)) != self.places(x[None])[0]
         return np.asarray(self.grid()[is_other])
 
 
-def _key(choice: Any) -> tuple[str, Any]:
+def choice_key(choice: Any) -> tuple[str, Any]:
+    """Return what makes two choices the same."""
     # 1, 1.0 and True are equal in Python; only the first two mean the same to a user.
     if isinstance(choice, bool | np.bool_):
         return ("bool", bool(choice))

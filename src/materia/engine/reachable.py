@@ -96,6 +96,14 @@ class Reachable:
         return self.space.decode(X[rows])
 
     @cached_property
+    def keys(self) -> frozenset[Key] | None:
+        """Keys of all reachable points when they can be listed, else None."""
+        if self.listed is None:
+            return None
+        rows = self._rows if self._given is not None else self.space.decode(self.listed)
+        return frozenset(key_of(params) for params in rows if self.allows(params))
+
+    @cached_property
     def cloud(self) -> FloatArray:
         """Points all over the reachable region, (n, d): every one if listed."""
         return self._design.sample(_CLOUD_POINTS) if self.listed is None else self.listed

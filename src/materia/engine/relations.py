@@ -61,21 +61,43 @@ class Relation:
         residual, gradient = self._differentiate(np.zeros((1, self._space.d)))
         return float(residual[0]), gradient[0]
 
-    def violation(self, values: Mapping[str, FloatArray]) -> Any:
-        """Return how far the relation is broken in its own units; it holds where <= 0."""
-        return self._expression.violation(values)
+    def violation(self, values: Mapping[str, FloatArray], X: FloatArray) -> FloatArray:
+        """Return how far the relation is broken in its own units, (n,); it holds where <= 0.
+
+        Args:
+            values: Those of the points, in the user's units.
+            X: The points, (n, d).
+        """
+        amount = np.broadcast_to(self._expression.violation(values), len(X))
+        amount = np.where(np.isnan(amount), np.inf, amount)
+        return np.where(self.exists(X), amount, -np.inf) if self._space.conditions else amount
+
+    def exists(self, X: FloatArray) -> NDArray[np.bool_]:
+        """Return where all its parameters exist, (n,); elsewhere it says nothing, and holds."""
+        return self._space.exists(X, self.columns)
 
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Return whether the relation holds for the very values of the user."""
         values = {name: params[name] for name in self._expression.names}
+        if any(value is None for value in values.values()):
+            return True
         return bool(self._expression.violation(values) <= 0)
 
     def linearise(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return left - right (n,), turned so that > 0 is broken, and its gradient (n, d)."""
+        """Return left - right (n,), turned so that > 0 is broken, and its gradient (n, d).
+
+        Where it says nothing it holds, and no step changes that.
+        """
         if self._linear is None:
-            return self._differentiate(X)
-        offset, gradient = self._linear
-        return offset + X @ gradient, np.broadcast_to(gradient, X.shape)
+            residual, gradient = self._differentiate(X)
+        else:
+            offset, slope = self._linear
+            residual, gradient = offset + X @ slope, np.broadcast_to(slope, X.shape)
+        if not self._space.conditions:
+            return residual, gradient
+        exists = self.exists(X)
+        held = 0.0 if self.is_equation else -1.0
+        return np.where(exists, residual, held), np.where(exists[:, None], gradient, 0.0)
 
     def _differentiate(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         assert self._expression.right is not None

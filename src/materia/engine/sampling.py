@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ _MIN_ACCEPTED = 1 / 200
 _N_CHAINS = 256
 _N_MOVES = 40
 _N_MIXED = 8
+_MIN_SEEN = 20
 
 
 class Design:
@@ -28,7 +31,9 @@ class Design:
 
     Point i depends on nothing but the definition, the seed and i. Scrambled Sobol points are kept
     where they are feasible. When that is hardly ever so, repaired points are spread by hit-and-run
-    moves instead (R. L. Smith, Oper. Res. 32, 1984), which are uniform on convex regions.
+    moves instead (R. L. Smith, Oper. Res. 32, 1984), which are uniform on convex regions. When it
+    is so only where certain conditional parameters exist, the points there are repaired: they
+    would never be seen beside those that are easily feasible.
     """
 
     def __init__(self, space: SearchSpace, constraints: Constraints, seed: int) -> None:
@@ -60,8 +65,28 @@ class Design:
         return len(self._feasible(self._space.sample(U))) / n
 
     def _block(self, start: int) -> FloatArray:
-        U = sobol(start, _BLOCK, self._space.n_uniform, self._seed)
-        return self._feasible(self._space.sample(U))
+        X = self._space.sample(sobol(start, _BLOCK, self._space.n_uniform, self._seed))
+        if self._thin:
+            X = X[~np.isnan(X).any(axis=1)]
+            is_thin = np.array([branch in self._thin for branch in self._branches(X)])
+            X[is_thin] = self._constraints.repair(X[is_thin])
+        return self._feasible(X)
+
+    def _branches(self, X: FloatArray) -> list[bytes]:
+        """Return for each point which parameters exist there."""
+        return [row.tobytes() for row in self._space.conditions.exist(X)]
+
+    @cached_property
+    def _thin(self) -> set[bytes]:
+        """Branches where hardly any point is feasible, unless all are like that."""
+        if not self._space.conditions or self._constraints.n == 0:
+            return set()
+        X = self._space.sample(sobol(0, 8 * _BLOCK, self._space.n_uniform, self._seed))
+        X = X[~np.isnan(X).any(axis=1)]
+        seen = Counter(self._branches(X))
+        accepted = Counter(self._branches(X[self._constraints.is_feasible(X)]))
+        thin = {branch for branch, n in seen.items() if accepted[branch] < _MIN_ACCEPTED * n}
+        return thin if len(thin) < len(seen) else set()
 
     def _feasible(self, X: FloatArray) -> FloatArray:
         X = X[~np.isnan(X).any(axis=1)]
@@ -164,3 +189,21 @@ def feasible_fraction(definition: Definition, n: int = 1024) -> float:
     if fraction == 0:
         design.sample(1)
     return fraction
+
+
+def never_feasible(definition: Definition, n: int = 2048) -> list[int]:
+    """Return the conditional parameters, by index, that no feasible point has.
+
+    Those that hardly any of n points would have without constraints either are left out: nothing
+    can be said about them.
+    """
+    space = SearchSpace(definition)
+    constraints = Constraints(definition, space)
+    if not space.conditions or constraints.n == 0:
+        return []
+    seed = definition.optimizer.seed
+    X = space.sample(sobol(0, n, space.n_uniform, seed))
+    X = X[~np.isnan(X).any(axis=1)]
+    is_seen = space.conditions.exist(X).sum(axis=0) >= _MIN_SEEN
+    is_feasible = space.conditions.exist(Design(space, constraints, seed).sample(n)).any(axis=0)
+    return np.flatnonzero(is_seen & ~is_feasible).tolist()

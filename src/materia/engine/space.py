@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materia.engine.composition import Composition
+from materia.engine.conditions import Conditions
 from materia.engine.parameters import Categorical, Continuous, Integer, ParameterKind
 from materia.errors import DataError
 from materia.mdl.definition import (
@@ -33,13 +34,15 @@ class SearchSpace:
         columns: Columns of each declared parameter, in the order of `kinds`.
         n_free: Dimensions that can really vary (a composition has one less than parts).
         size: Number of points when all parameters are finite, else None. An upper bound for
-            compositions with many steps.
+            compositions with many steps, and where parameters are conditional.
         categorical: Columns without an order.
         sparse: Columns of compositions that must leave some parts out.
         discrete: Columns that take only some values, categorical ones included, (d,).
+        conditions: Which parameters exist where.
     """
 
     def __init__(self, definition: Definition) -> None:
+        self._declared = definition.parameters
         self.kinds = [_kind(parameter) for parameter in definition.parameters]
         self.names = tuple(name for kind in self.kinds for name in kind.names)
         edges = np.cumsum([0] + [kind.width for kind in self.kinds])
@@ -58,6 +61,7 @@ class SearchSpace:
             for kind, c in zip(self.kinds, self.columns, strict=True)
             if isinstance(kind, Composition) and kind.is_sparse
         ]
+        self.conditions = Conditions(definition, self.kinds, self.columns)
         self.size = self._count()
 
     def _count(self) -> int | None:
@@ -78,25 +82,87 @@ class SearchSpace:
             self.check_names(p)
         if not params:
             return np.empty((0, self.d))
-        return np.hstack([kind.encode(params) for kind in self.kinds])
+        if not self.conditions:
+            return np.hstack([kind.encode(params) for kind in self.kinds])
+        exist = np.array([self.conditions.exist_in(p) for p in params])
+        X = np.empty((len(params), self.d))
+        for kind, column, has in zip(self.kinds, self.columns, exist.T, strict=True):
+            if has.any():
+                X[has, column] = kind.encode([p for p, own in zip(params, has, strict=True) if own])
+        return self.conditions.settle(X, exist)
+
+    def completed(self, params: Mapping[str, Any]) -> Params:
+        """Return `params` in declared order, None for every parameter that does not exist there.
+
+        Raises:
+            DataError: A parameter is missing or unknown, or has a value where it does not exist.
+        """
+        self.check_names(params)
+        return {name: params.get(name) for name in self.names}
 
     def check_names(self, params: Mapping[str, Any]) -> None:
-        """Raise a DataError unless the keys of `params` are exactly `names`."""
-        missing = [name for name in self.names if name not in params]
+        """Raise a DataError unless `params` name all parameters that exist there, and no other.
+
+        A parameter that does not exist may be left out or None.
+        """
+        absent = self.absent(params)
+        given = [name for name in absent if params.get(name) is not None]
+        if given:
+            raise DataError(
+                f"'{given[0]}' is {params[given[0]]!r} where it does not exist",
+                f"it exists {self.when(given[0])}; leave it out, or empty, elsewhere",
+            )
+        expected = [name for name in self.names if name not in absent]
+        missing = [name for name in expected if name not in params]
+        if self.conditions:
+            missing = [name for name in expected if params.get(name) is None]
         unknown = [str(name) for name in params if name not in self.names]
         if missing or unknown:
             parts = [f"missing {', '.join(missing)}"] if missing else []
             parts += [f"unknown {', '.join(unknown)}"] if unknown else []
             raise DataError(
                 f"params do not match the search space: {'; '.join(parts)}",
-                f"exactly these are expected: {', '.join(self.names)}",
+                f"exactly these are expected: {', '.join(expected)}",
             )
+
+    def absent(self, params: Mapping[str, Any]) -> list[str]:
+        """Return the parameters that do not exist in `params`."""
+        if not self.conditions:
+            return []
+        pairs = zip(self.kinds, self.conditions.exist_in(params), strict=True)
+        return [name for kind, exists in pairs if not exists for name in kind.names]
+
+    def when(self, name: str) -> str:
+        """Return in words where a conditional parameter exists."""
+        return next(
+            " and ".join(
+                f"where {parent} is {' or '.join(str(value) for value in values)}"
+                for parent, values in (parameter.when or {}).items()
+            )
+            for parameter, kind in zip(self._declared, self.kinds, strict=True)
+            if name in kind.names
+        )
+
+    def exists(self, X: FloatArray, columns: Sequence[int]) -> NDArray[np.bool_]:
+        """Return at which points (n, d) all parameters of these columns exist, (n,)."""
+        if not self.conditions:
+            return np.ones(len(X), dtype=np.bool_)
+        return np.asarray(self.conditions.existing_columns(X)[:, columns].all(axis=1))
+
+    def exists_any(self, X: FloatArray, name: str) -> bool:
+        """Return whether some of the points (n, d) have a parameter."""
+        return bool(self.exists(X, [self.names.index(name)]).any())
 
     def decode(self, X: FloatArray) -> list[Params]:
         """Return the nearest allowed `params` of each row, in Python's own types."""
         columns: dict[str, list[Any]] = {}
         for kind, part in self._parts(X):
             columns.update(kind.decode(part))
+        if self.conditions:
+            for kind, exists in zip(self.kinds, self.conditions.exist(X).T, strict=True):
+                for name in kind.names:
+                    pairs = zip(columns[name], exists, strict=True)
+                    columns[name] = [value if has else None for value, has in pairs]
         return [
             dict(zip(self.names, row, strict=True))
             for row in zip(*(columns[name] for name in self.names), strict=True)
@@ -124,7 +190,8 @@ class SearchSpace:
             block = np.tile(x, (len(others), 1))
             block[:, column] = others
             rows.append(block)
-        return np.vstack(rows)
+        X = self.conditions.settle(np.vstack(rows))
+        return X[np.any(x != X, axis=1)] if self.conditions else X
 
     def is_linear(self, columns: Sequence[int]) -> bool:
         """Return whether the values of these columns are linear in X."""
@@ -143,11 +210,13 @@ class SearchSpace:
 
     def snap(self, X: FloatArray) -> FloatArray:
         """Return the nearest allowed points, (n, d); linear constraints are not looked at."""
-        return np.hstack([kind.snap(part) for kind, part in self._parts(X)])
+        snapped = np.hstack([kind.snap(part) for kind, part in self._parts(X)])
+        return self.conditions.settle(snapped)
 
     def relax(self, X: FloatArray) -> FloatArray:
         """Return the nearest points (n, d) inside bounds and totals; steps are not looked at."""
-        return np.hstack([kind.relax(part) for kind, part in self._parts(X)])
+        relaxed = np.hstack([kind.relax(part) for kind, part in self._parts(X)])
+        return self.conditions.settle(relaxed)
 
     def sample(self, U: FloatArray) -> FloatArray:
         """Turn quasi-random numbers (n, n_uniform) into points; rejected rows hold NaN."""
@@ -155,22 +224,29 @@ class SearchSpace:
         for kind in self.kinds:
             parts.append(kind.sample(U[:, start : start + kind.n_uniform]))
             start += kind.n_uniform
-        return np.hstack(parts)
+        return self.conditions.settle(np.hstack(parts))
 
     def fault(self, params: Mapping[str, Any]) -> str | None:
         """Return why `params` are outside bounds, choices, steps or totals, or None."""
         self.check_names(params)
-        return next((f for f in (kind.fault(params) for kind in self.kinds) if f), None)
+        exist = self.conditions.exist_in(params)
+        faults = (kind.fault(params) for kind, has in zip(self.kinds, exist, strict=True) if has)
+        return next((fault for fault in faults if fault), None)
 
     def contains(self, params: Mapping[str, Any]) -> bool:
         """Return whether `params` respect bounds, choices, steps and totals."""
         return self.fault(params) is None
 
     def grid(self) -> FloatArray:
-        """Return every point of a finite space, (size, d), in a fixed order."""
+        """Return every point of a finite space, (n <= size, d), in a fixed order."""
         grids = [kind.grid() for kind in self.kinds]
         places = np.indices([len(grid) for grid in grids]).reshape(len(grids), -1)
-        return np.hstack([grid[place] for grid, place in zip(grids, places, strict=True)])
+        X = np.hstack([grid[place] for grid, place in zip(grids, places, strict=True)])
+        if self.conditions:
+            # Points that differ only in what does not exist there are one.
+            _, first = np.unique(self.conditions.settle(X), axis=0, return_index=True)
+            X = self.conditions.settle(X[np.sort(first)])
+        return X
 
 
 def _kind(parameter: Any) -> ParameterKind:

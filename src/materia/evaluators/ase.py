@@ -48,6 +48,7 @@ from materia.evaluators.base import (
     Options,
     error_at,
     inputs,
+    missing_findings,
     warning_at,
 )
 from materia.evaluators.places import Places
@@ -352,7 +353,7 @@ class _KeptNeighbours:
 def _parameter_findings(
     definition: Definition, options: AlloyOptions, names: Sequence[str]
 ) -> list[Finding]:
-    findings = []
+    findings = list(missing_findings("evaluator 'ase'", inputs(definition)))
     for item in inputs(definition):
         if item.name not in ELEMENTS:
             message = f"evaluator 'ase' takes amounts of elements, and '{item.name}' is none it has"

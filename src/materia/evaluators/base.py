@@ -56,6 +56,7 @@ class Input:
         bounds: Least and greatest value; None for a categorical parameter.
         choices: Of a categorical parameter; None for a number.
         is_whole: Whether only whole numbers are meant.
+        is_conditional: Whether it may not exist, which is None in params.
     """
 
     name: str
@@ -63,21 +64,31 @@ class Input:
     bounds: tuple[float, float] | None = None
     choices: tuple[str | bool | int | float, ...] | None = None
     is_whole: bool = False
+    is_conditional: bool = False
 
 
 def inputs(definition: Definition) -> Iterator[Input]:
     """Yield the keys of `params` in declared order, the parts of a composition one by one."""
     for i, parameter in enumerate(definition.parameters):
         path = f"parameters[{i}]"
+        is_conditional = parameter.when is not None
         if isinstance(parameter, CompositionParameter):
             for j, part in enumerate(parameter.parts):
                 bounds = part.bounds or (0.0, parameter.total)
-                yield Input(part.name, f"{path}.parts[{j}]", bounds)
+                place = f"{path}.parts[{j}]"
+                yield Input(part.name, place, bounds, is_conditional=is_conditional)
         elif isinstance(parameter, CategoricalParameter):
-            yield Input(parameter.name, path, choices=tuple(parameter.choices))
+            choices = tuple(parameter.choices)
+            yield Input(parameter.name, path, choices=choices, is_conditional=is_conditional)
         else:
             is_whole = isinstance(parameter, IntegerParameter)
-            yield Input(parameter.name, path, parameter.bounds, is_whole=is_whole)
+            yield Input(
+                parameter.name,
+                path,
+                parameter.bounds,
+                is_whole=is_whole,
+                is_conditional=is_conditional,
+            )
 
 
 class Evaluator(ABC):
@@ -155,6 +166,17 @@ class Evaluator(ABC):
     def pool(self) -> list[dict[str, Any]] | None:
         """Return the only candidates that can be evaluated, None when anything can be."""
         return None
+
+
+def missing_findings(evaluator: str, needed: Iterable[Input]) -> Iterator[Finding]:
+    """Yield an error for each conditional input of an evaluator that needs a value of all."""
+    for item in needed:
+        if item.is_conditional:
+            message = (
+                f"{evaluator} needs '{item.name}' at every point, but it does not always exist"
+            )
+            place = item.path.partition(".")[0]
+            yield error_at(f"{place}.when", message, "remove the condition")
 
 
 def error_at(path: str, message: str, fix: str | None = None) -> Finding:

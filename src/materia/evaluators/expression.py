@@ -139,11 +139,15 @@ class ExpressionEvaluator(Evaluator):
         return [error_at("evaluator.options", message, fix)]
 
     def _outcomes(self, params: Mapping[str, Any]) -> dict[str, float]:
-        """Return the value of each formula, infinite or NaN where it is undefined."""
-        values = dict(params)
+        """Return the value of each formula, infinite or NaN where it is undefined.
+
+        A parameter that does not exist counts as 0, and so does what is looked up by it.
+        """
+        values = {name: 0.0 if value is None else value for name, value in params.items()}
         for name, lookup in self.lookups.items():
             ((parameter, numbers),) = lookup.items()
-            values[name] = numbers[_written(params[parameter])]
+            choice = params[parameter]
+            values[name] = 0.0 if choice is None else numbers[_written(choice)]
         return {name: float(formula.evaluate(values)) for name, formula in self.formulas.items()}
 
 

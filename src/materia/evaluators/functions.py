@@ -17,6 +17,7 @@ from materia.evaluators.base import (
     Options,
     error_at,
     inputs,
+    missing_findings,
     warning_at,
 )
 from materia.evaluators.places import Places
@@ -59,6 +60,7 @@ class FunctionEvaluator(Evaluator):
             return [error_at("evaluator.options.name", message, fix)]
         return [
             *_count_findings(problem, definition),
+            *missing_findings(f"function '{problem.name}'", inputs(definition)),
             *_bounds_findings(problem, list(inputs(definition))),
             *_direction_findings(problem, definition),
         ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.evaluators.base import Input, error_at
+from materia.evaluators.base import Input, error_at, missing_findings
 from materia.mdl.finding import Finding
 from materia.mdl.suggest import closest, did_you_mean
 from materia.ml.schema import Column, Schema
@@ -87,6 +87,9 @@ def _missing(column: Column, model: str, declared: Mapping[str, Input], schema: 
 
 
 def _of_parameter(column: Column, model: str, item: Input) -> tuple[Feature, list[Finding]]:
+    missing = list(missing_findings(f"model '{model}'", [item]))
+    if missing:
+        return Feature(item.name), missing
     if column.kind == "number":
         if item.choices is None:
             return Feature(item.name), []

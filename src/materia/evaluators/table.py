@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from materia.data import require_polars
+from materia.engine.constraints import Constraints
 from materia.engine.space import SearchSpace
 from materia.errors import DataError, EvaluationError, InfeasibleError, MateriaError
 from materia.evaluators.base import (
@@ -31,7 +32,6 @@ from materia.evaluators.base import (
 )
 from materia.evaluators.places import Places
 from materia.mdl.definition import Definition
-from materia.mdl.expression import parse
 from materia.mdl.finding import Finding
 from materia.mdl.suggest import did_you_mean
 
@@ -183,7 +183,7 @@ def _read(
     lines = records(path, delimiter)
     columns = locate(next(lines)[1], headings, path, delimiter)
     declared, space = list(inputs(definition)), SearchSpace(definition)
-    constraints = [parse(constraint.expression) for constraint in definition.constraints]
+    constraints = Constraints(definition, space)
     rows: dict[tuple[Any, ...], tuple[Params, list[dict[str, float]]]] = {}
     faults: list[str] = []
     left_out: list[str] = []
@@ -194,9 +194,7 @@ def _read(
         except DataError as error:
             faults.append(error.message)
             continue
-        fault = space.fault(params)
-        fault = fault or next((c.text for c in constraints if not c.violation(params) <= 0), None)
-        if fault:
+        if fault := fault_of(params, space, constraints):
             left_out.append(f"line {line}: {fault}")
             continue
         rows.setdefault(tuple(params.values()), (params, []))[1].append(outcomes)
@@ -304,7 +302,17 @@ def locate(
     return {name: titles.index(heading) for name, heading in headings.items()}
 
 
+def fault_of(params: Params, space: SearchSpace, constraints: Constraints) -> str | None:
+    """Return why params are outside the search space or against a constraint, or None."""
+    try:
+        return space.fault(params) or next(iter(constraints.broken(params)), None)
+    except DataError as error:
+        return error.message
+
+
 def choice_of(item: Input, cell: str, line: int) -> Any:
+    if item.is_conditional and not cell.strip():
+        return None
     if item.choices is None:
         value = number_of(cell, item.name, line)
         return int(value) if item.is_whole and value.is_integer() else value

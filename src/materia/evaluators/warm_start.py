@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from materia.engine.constraints import Constraints
 from materia.engine.space import SearchSpace
 from materia.errors import DataError, DefinitionError, InfeasibleError, MateriaError
 from materia.evaluators import table
 from materia.evaluators.base import error_at, inputs, warning_at
 from materia.evaluators.places import Places
 from materia.mdl.definition import Definition, WarmStart
-from materia.mdl.expression import parse
 from materia.mdl.finding import Finding
 from materia.mdl.suggest import did_you_mean
 
@@ -136,7 +136,7 @@ def _read(definition: Definition, path: Path) -> Earlier:
     lines = table.records(path, choice.delimiter)
     places = table.locate(next(lines)[1], headings, path, choice.delimiter)
     space = SearchSpace(definition)
-    constraints = [parse(constraint.expression) for constraint in definition.constraints]
+    constraints = Constraints(definition, space)
     rows: list[dict[str, Any]] = []
     faults: list[str] = []
     for line, cells in lines:
@@ -146,9 +146,7 @@ def _read(definition: Definition, path: Path) -> Earlier:
         except DataError as error:
             faults.append(error.message)
             continue
-        fault = space.fault(params)
-        fault = fault or next((c.text for c in constraints if not c.violation(params) <= 0), None)
-        if fault:
+        if fault := table.fault_of(params, space, constraints):
             faults.append(f"line {line}: {fault}")
         else:
             rows.append({"params": params, "outcomes": outcomes})

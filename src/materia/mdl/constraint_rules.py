@@ -29,15 +29,15 @@ class Names:
 
 def judge_constraint(
     text: str, names: Names, box: Mapping[str, Interval], path: Path, findings: Findings
-) -> None:
-    """Note what is wrong with one constraint over parameters."""
+) -> Expression | None:
+    """Note what is wrong with one constraint over parameters; returns it if it can be read."""
     relation = _parsed(text, path, findings)
     if relation is None:
-        return
+        return None
     if not relation.names:
         what = "the constraint names no parameter, so it cannot choose anything"
         findings.error(path, what, did_you_mean("", names.numbers))
-        return
+        return None
     unknown = sorted(relation.names - set(names.numbers), key=relation.columns.__getitem__)
     for name in unknown:
         is_known = name in (*names.categories, *names.groups, *names.objectives)
@@ -45,6 +45,7 @@ def judge_constraint(
             findings.error(path, *_unknown_parameter(name, relation.columns[name], names))
     if not unknown:
         _judge_range(relation, box, path, findings)
+    return relation
 
 
 def judge_outcome_constraint(text: str, names: Names, path: Path, findings: Findings) -> None:

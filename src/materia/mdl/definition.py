@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidatorFunctionWrapHandler,
@@ -28,6 +29,14 @@ Unit = Annotated[str, Field(max_length=64, coerce_numbers_to_str=True)]
 Remark = Annotated[str, Field(max_length=10_000, coerce_numbers_to_str=True)]
 Formula = Annotated[str, Field(min_length=1, max_length=4000)]
 Choice = Annotated[str, Field(max_length=256)] | Truth | Whole | Number
+
+
+Values = Annotated[list[Choice], Field(min_length=1, max_length=1000)]
+When = Annotated[
+    dict[str, Annotated[Values, BeforeValidator(lambda v: v if isinstance(v, list) else [v])]],
+    Field(min_length=1, max_length=10),
+]
+"""Values of other parameters with which a parameter exists; one value may stand without a list."""
 
 
 def _or_plugin(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -53,6 +62,7 @@ class ContinuousParameter(Declared):
     name: Name
     type: Literal["continuous"] = "continuous"
     bounds: tuple[Number, Number]
+    when: When | None = None
     unit: Unit | None = None
     log_scale: Truth = False
     description: Remark | None = None
@@ -65,6 +75,7 @@ class IntegerParameter(Declared):
     type: Literal["integer"] = "integer"
     bounds: tuple[Whole, Whole]
     step: Annotated[int, Field(strict=True, ge=1, le=2**53)] = 1
+    when: When | None = None
     unit: Unit | None = None
     log_scale: Truth = False
     description: Remark | None = None
@@ -77,6 +88,7 @@ class CategoricalParameter(Declared):
     type: Literal["categorical"] = "categorical"
     choices: Annotated[list[Choice], Field(min_length=1, max_length=1000)]
     ordered: Truth = False
+    when: When | None = None
     unit: Unit | None = None
     description: Remark | None = None
 
@@ -100,6 +112,7 @@ class CompositionParameter(Declared):
     total: Annotated[float, Field(strict=True, ge=1e-6, le=1e9)] = 1.0
     step: Positive | None = None
     max_nonzero: Annotated[int, Field(strict=True, ge=1)] | None = None
+    when: When | None = None
     unit: Unit | None = None
     description: Remark | None = None
 
@@ -178,6 +191,7 @@ class Optimizer(Declared):
     ] = "auto"
     budget: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
     batch_size: Annotated[int, Field(strict=True, ge=1, le=100)] = 4
+    replicates: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
     seed: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)] = 0
     active_learning: ActiveLearning = Field(default_factory=ActiveLearning)
 

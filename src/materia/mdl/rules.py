@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from materia.mdl.condition_rules import judge_conditions, judge_reach
 from materia.mdl.constraint_rules import Names, judge_constraint, judge_outcome_constraint
 from materia.mdl.definition import Objective, Optimizer
 from materia.mdl.finding import Findings
@@ -39,17 +40,22 @@ def judge(data: Mapping[str, Any], findings: Findings) -> None:
     _judge_names(data, names, findings)
     times = Counter(names.numbers)
     box: dict[str, Interval] = {}
+    sound: dict[Path, Any] = {}
     for path, entry in _entries(data, "parameters"):
         model = PARAMETER_KINDS.get(str(entry.get("type")))
         parameter: Any = model and _valid(model, entry)
         if parameter is not None:
+            sound[path] = parameter
             found = judge_parameter(parameter, path, findings)
             # A name that is declared twice has no bounds that could be relied on.
             box |= {name: bounds for name, bounds in found.items() if times[name] == 1}
+    judge_conditions(sound, names, findings)
     for path, text in _expressions(data, "constraints"):
         if findings.is_full:
             return
-        judge_constraint(text, names, box, path, findings)
+        relation = judge_constraint(text, names, box, path, findings)
+        if relation is not None:
+            judge_reach(relation, sound.values(), path, findings)
     for path, text in _expressions(data, "outcome_constraints"):
         if findings.is_full:
             return
@@ -192,10 +198,16 @@ def _judge_optimizer(optimizer: Optimizer, n_objectives: int, findings: Findings
     if optimizer.batch_size > budget and "batch_size" in optimizer.model_fields_set:
         what = f"a batch of {optimizer.batch_size} is more than the budget of {budget}"
         findings.warn(("optimizer", "batch_size"), what, f"lower it to at most {budget}")
-    learning = optimizer.active_learning
-    if learning.initial_samples is not None and learning.initial_samples > budget:
-        what = f"{learning.initial_samples} initial samples are more than the budget of {budget}"
-        fix = f"lower initial_samples to at most {budget} or raise optimizer.budget"
+    learning, replicates = optimizer.active_learning, optimizer.replicates
+    if replicates > budget:
+        what = f"{replicates} replicates of one point are more than the budget of {budget}"
+        fix = "the budget counts every evaluation: lower replicates or raise optimizer.budget"
+        findings.error(("optimizer", "replicates"), what, fix)
+    elif (n_initial := learning.initial_samples or 0) * replicates > budget:
+        each = f", evaluated {replicates} times each," if replicates > 1 else ""
+        what = f"{n_initial} initial samples{each} are more than the budget of {budget}"
+        most = budget // replicates
+        fix = f"lower initial_samples to at most {most} or raise optimizer.budget"
         findings.error(("optimizer", "active_learning", "initial_samples"), what, fix)
     has_threshold = learning.convergence_threshold != type(learning)().convergence_threshold
     if has_threshold and learning.convergence_patience is None:

@@ -133,6 +133,8 @@ def _path(error: ErrorDetails) -> Path:
         path = path[:2] + path[3:]
     if path[2:3] == ("choices",):
         path = path[:4]
+    if path[2:3] == ("when",):
+        path = path[:5]
     if error["type"] == "missing" and isinstance(path[-1], int):
         path = path[:-1]  # a list of two numbers that has only one
     if error["type"].startswith("union_tag"):

@@ -18,6 +18,7 @@ EXAMPLES: Mapping[str, str] = {
     "type": "type: continuous",
     "bounds": "bounds: [0, 1]",
     "choices": "choices: [A, B]",
+    "when": "when: {additive: [A, B]}",
     "parts": "parts: [{name: Cu}, {name: Ni}]",
     "expression": 'expression: "a + b <= 1"',
     "parameters": "parameters: [{name: x, type: continuous, bounds: [0, 1]}]",
@@ -91,9 +92,13 @@ def in_words(error: ErrorDetails, path: Path, schema: Mapping[str, Any]) -> tupl
         )
     if value is None and not kind.startswith("union"):
         return f"{_subject(path, key)} is empty", example or "write a value or remove the key"
-    if "choices" in path and isinstance(path[-1], int):
+    if {"choices", "when"} & set(path) and isinstance(path[-1], int) and len(path) > 2:
         what = "must be text of at most 256 characters, a number, true or false"
         return f"a choice {what}, not {shown(value)}", "write one value for each choice"
+    if path[2:3] == ("when",) and kind in ("too_short", "too_long"):
+        few = "names no value, so that it can never hold"
+        what = f"the condition {few if kind == 'too_short' else 'names too much'}"
+        return what, f"for example {EXAMPLES['when']}"
     if kind == "string_pattern_mismatch":
         return _name(str(value), path)
     if kind in ("union_tag_invalid", "literal_error"):

@@ -63,7 +63,8 @@ class Row:
     """One candidate.
 
     Attributes:
-        values: Params and measured outcomes by name; outcomes not known are missing.
+        values: Params and measured outcomes by name; missing are outcomes that are not known and
+            parameters that do not exist there.
         errors: Standard errors of outcomes that came with one.
         predicted: Mean and standard deviation by objective, from before the evaluation.
         is_initial: Whether it belongs to the initial design.
@@ -169,6 +170,8 @@ class Content:
 
 def number(value: Any, digits: int = 5) -> str:
     """Return a number as people read it, to so many digits; anything else as text."""
+    if value is None:
+        return ""  # a parameter that does not exist there
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
@@ -216,7 +219,8 @@ def _row(
 ) -> Row:
     source = str((candidate.get("why") or {}).get("source", ""))
     error = candidate.get("error")
-    values = {**candidate["params"], **means}
+    existing = {name: v for name, v in candidate["params"].items() if v is not None}
+    values = {**existing, **means}
     return Row(
         id=str(candidate["id"]),
         iteration=int(candidate["iteration"]),

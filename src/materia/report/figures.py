@@ -185,8 +185,9 @@ def parallel_coordinates(content: Content) -> Figure:
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     places = [_placer(column, rows) for column in columns]
-    lines = [[(i, place(r.values[c.name])) for i, (c, place) in _numbered(columns, places)]
-             for r in rows]  # fmt: skip
+    # A line passes by the axis of a parameter that does not exist there.
+    lines = [[(i, place(r.values[c.name])) for i, (c, place) in _numbered(columns, places)
+              if c.name in r.values] for r in rows]  # fmt: skip
     first = content.objectives[0]
     has_front = len(content.objectives) > 1
     coloured = [row for row in rows if row.is_front] if has_front else rows
@@ -341,7 +342,7 @@ def _placer(column: Column, rows: Sequence[Row]) -> Callable[[Any], float]:
 
 
 def _span(column: Column, rows: Sequence[Row]) -> tuple[float, float]:
-    values = [float(row.values[column.name]) for row in rows]
+    values = [float(row.values[column.name]) for row in rows if column.name in row.values]
     return (min(values), max(values)) if values else (0.0, 1.0)
 
 

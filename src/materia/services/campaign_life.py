@@ -208,9 +208,17 @@ def summary(campaign: Row, state: CampaignState, front: Sequence[Row]) -> Row:
         "name": campaign["name"],
         "state": state,
         **{key: campaign[key] for key in keys},
+        "reason": why_completed(campaign) if state == CampaignState.COMPLETED else None,
         "pareto_size": len(front),
         "pareto_front": list(front),
     }
+
+
+def why_completed(campaign: Row) -> str:
+    """Return why a campaign that was not stopped and has not converged has nothing left to do."""
+    if campaign["evaluations_completed"] + campaign["evaluations_failed"] >= campaign["budget"]:
+        return f"the budget of {campaign['budget']} evaluations is spent"
+    return "every possible candidate has been asked"
 
 
 def stop(work: Work, campaign_id: str, reason: str) -> Row | None:

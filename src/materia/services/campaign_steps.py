@@ -116,9 +116,9 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     if arrays_meta is not None:
         engine.use_surrogate(*arrays_meta)
     try:
-        batch = engine.ask(engine.next_batch_size())
-    except StateError as error:
-        return _nothing_left(campaign_id, iteration, engine, error.message)
+        batch = engine.ask()
+    except StateError:
+        return _nothing_left(campaign_id, iteration, engine)
     definition = engine.definition
     evaluator = _evaluator(_text(row["definition"]))
     columns = [
@@ -175,7 +175,7 @@ def run_cmaes_optimization(campaign_id: str, iteration: int) -> Outcome:
     return Outcome(result, effects)
 
 
-def _nothing_left(campaign_id: str, iteration: int, engine: Campaign, reason: str) -> Outcome:
+def _nothing_left(campaign_id: str, iteration: int, engine: Campaign) -> Outcome:
     """End a campaign whose finite space is exhausted before its budget is spent."""
     front = engine.pareto_front()
 
@@ -183,7 +183,7 @@ def _nothing_left(campaign_id: str, iteration: int, engine: Campaign, reason: st
         campaign = life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
         finished = {"finished_at": work.database.now()}
         campaign_rows.change_iteration(work.connection, campaign_id, iteration, finished)
-        summary = life.summary(campaign, CampaignState.COMPLETED, front) | {"reason": reason}
+        summary = life.summary(campaign, CampaignState.COMPLETED, front)
         life.finish(work, campaign, CampaignState.COMPLETED, values={}, result=summary)
 
     result = {
@@ -191,7 +191,6 @@ def _nothing_left(campaign_id: str, iteration: int, engine: Campaign, reason: st
         "campaign_id": campaign_id,
         "iteration": iteration,
         "candidate_ids": [],
-        "reason": reason,
     }
     return Outcome(result, effects)
 
@@ -297,9 +296,11 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
     best = engine.best()
     convergence = engine.convergence()
     n_next = engine.next_batch_size()
+    is_exhausted = engine.is_exhausted
     # Points that were measured earlier may be on the front, but are no candidates of the campaign.
     asked = {candidate["id"] for candidate in engine.candidates}
     pareto_size = sum(point["id"] in asked for point in front)
+    on_front = [name for point in front for name in point.get("replicates", [point["id"]])]
     metrics = {"hypervolume": hypervolume, "pareto_size": pareto_size, "best": best}
     changed = hypervolume != row["hypervolume"] or best != row["best"]
 
@@ -310,7 +311,7 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
         goes_on = campaign["state"] in life.GOES_ON
         if goes_on and campaign_rows.n_proposed(work.connection, campaign_id):
             raise Superseded("candidates of the iteration are still being evaluated")
-        campaign_rows.mark_front(work.connection, campaign_id, [point["id"] for point in front])
+        campaign_rows.mark_front(work.connection, campaign_id, on_front)
         campaign_rows.change(work.connection, campaign_id, metrics)
         campaign.update(metrics)
         n_observations = campaign["evaluations_completed"]
@@ -332,7 +333,7 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
         if not goes_on:
             return
         # Raised since the step read it, the budget leaves more.
-        is_spent = n_next == 0 and campaign["budget"] == row["budget"]
+        is_spent = is_exhausted or (n_next == 0 and campaign["budget"] == row["budget"])
         if convergence["converged"] or is_spent:
             converged = convergence["converged"] and not is_spent
             end = CampaignState.CONVERGED if converged else CampaignState.COMPLETED

@@ -18,8 +18,10 @@ _parities: dict[str, tuple[int, dict[str, Any]]] = {}
 
 
 def convergence(campaign_id: str) -> dict[str, Any]:
-    """Return whether the campaign has converged, why, and its finished iterations as a trace.
+    """Return whether the campaign has converged, and its finished iterations as a trace.
 
+    The `reason` says why it has converged, or why it is completed: its budget is spent, or every
+    possible candidate has been asked.
     The `best` of an entry is the best value of a single objective, None when there are several.
     """
     campaign = campaigns.get(campaign_id)
@@ -33,14 +35,18 @@ def convergence(campaign_id: str) -> dict[str, Any]:
     converged = campaign["state"] == CampaignState.CONVERGED
     return {
         "converged": converged,
-        "reason": _reason(campaign) if converged else None,
+        "reason": _reason(campaign),
         "trace": trace,
     }
 
 
-def _reason(campaign: Row) -> str:
-    from materia.services import campaign_steps
+def _reason(campaign: Row) -> str | None:
+    from materia.services import campaign_life, campaign_steps
 
+    if campaign["state"] == CampaignState.COMPLETED:
+        return campaign_life.why_completed(campaign)
+    if campaign["state"] != CampaignState.CONVERGED:
+        return None
     rule = campaign["definition"]["optimizer"]["active_learning"]
     if any(o.get("stop_at") is not None for o in campaign["definition"]["objectives"]):
         found = campaign_steps.load_engine(campaign["id"])[1].convergence()["reason"]
@@ -57,7 +63,8 @@ def front(
 ) -> tuple[list[Row], int]:
     """Return the candidates of the Pareto front in the order of `Campaign.pareto_front`.
 
-    Best first objective first; each row carries its `place`, (minimised objective, number).
+    Best first objective first; each row carries its `place`, (minimised objective, number). Of
+    replicates there is one row, with the mean of each objective and its standard error.
 
     Args:
         after: Place of the row before the first one wanted.
@@ -69,6 +76,9 @@ def front(
 
     definition = Definition.model_validate(campaigns.get(campaign_id)["definition"])
     rows, total = campaigns.candidates(campaign_id, pareto_only=True)
+    if definition.optimizer.replicates > 1:
+        rows = _means(campaign_id, rows)
+        total = len(rows)
     objectives = Objectives(definition)
     means, _ = objectives.arrays([row["outcomes"] for row in rows])
     first = objectives.minimised(means)[:, 0].tolist()
@@ -78,6 +88,25 @@ def front(
     placed.sort(key=lambda row: row["place"])
     wanted = [row for row in placed if after is None or row["place"] > after]
     return wanted[:limit], total
+
+
+def _means(campaign_id: str, rows: list[Row]) -> list[Row]:
+    """Return the first of the replicates of each point, with outcomes (mean, standard error)."""
+    from materia.services import campaign_steps
+
+    points = {
+        point["id"]: point for point in campaign_steps.load_engine(campaign_id)[1].pareto_front()
+    }
+    found = []
+    for row in rows:
+        if (point := points.get(row["id"])) is not None:
+            sem = point.get("sem") or {}
+            means = {
+                name: value if sem.get(name) is None else [value, sem[name]]
+                for name, value in point["outcomes"].items()
+            }
+            found.append({**row, "outcomes": means})
+    return found
 
 
 def parity(campaign_id: str) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from typing import Any
 import orjson
 
 from materia import report
-from materia.engine.campaign import Campaign
+from materia.engine.campaign import EXHAUSTED, Campaign
 from materia.errors import ConflictError, DataError, StateError
 from materia.evaluators import Evaluator, earlier_of, pool_of, seed_for
+from materia.mdl import Definition
 from materia.report.files import unwritable, write_whole
 from materia.services import earlier
 from materia.services.evaluation_pool import (
@@ -71,7 +72,8 @@ class Finished:
 def write_report(finished: Finished, folder: Path) -> dict[str, Path]:
     """Write the report of a run; returns its files by name."""
     campaign = finished.campaign
-    front = {point["id"] for point in campaign.pareto_front()}
+    points = campaign.pareto_front()
+    front = {name for point in points for name in point.get("replicates", [point["id"]])}
     candidates = [
         {
             **candidate,
@@ -205,7 +207,9 @@ class LocalRun:
         if not path.exists():
             return fresh
         saved = _read(path)
-        changed = [*_differences(saved["campaign"]["definition"], fresh.dump()["definition"])]
+        # As this version would write it: keys that are newer than the run have their defaults.
+        before = Definition.model_validate(saved["campaign"]["definition"]).model_dump(mode="json")
+        changed = [*_differences(before, fresh.dump()["definition"])]
         if not changed and saved["campaign"].get("pool") != fresh.dump()["pool"]:
             changed = ["the rows of the table"]
         if changed:
@@ -232,12 +236,14 @@ def _choose(campaign: Campaign) -> str | None:
         campaign.ask(campaign.next_batch_size())
     except StateError:
         # The budget is not spent (see _end), so the rows of a table or a finite space are.
-        return "every possible candidate has been asked"
+        return EXHAUSTED
     return None
 
 
 def _end(campaign: Campaign) -> str | None:
     """Return why nothing more is to be asked, or None."""
+    if campaign.definition.optimizer.budget > len(campaign.candidates) and campaign.is_exhausted:
+        return EXHAUSTED
     if campaign.next_batch_size() == 0:
         return f"the budget of {campaign.definition.optimizer.budget} evaluations is spent"
     convergence = campaign.convergence()

@@ -151,6 +151,22 @@ def _bounds_of(definition: Definition, expression: str) -> str:
     return f"widen the bounds of {'; '.join(limits[:MAX_NAMED])}"
 
 
+def _never_findings(definition: Definition) -> list[Finding]:
+    """Return a warning for each conditional parameter that constraints leave no point with."""
+    from materia.engine.sampling import never_feasible
+
+    return [
+        Finding(
+            "warning",
+            f"parameters[{i}].when",
+            None,
+            f"no point that has '{definition.parameters[i].name}' satisfies all constraints",
+            "loosen them, or remove the parameter",
+        )
+        for i in never_feasible(definition)
+    ]
+
+
 def _space_findings(definition: Definition) -> list[Finding]:
     """Check that something satisfies the constraints, by quasi-random points."""
     from materia.engine.sampling import feasible_fraction
@@ -165,15 +181,19 @@ def _space_findings(definition: Definition) -> list[Finding]:
         path = error.path or ("constraints" if definition.constraints else "parameters")
         return [Finding("error", path, None, error.message, error.hint)]
     # Rows of a table are counted by whoever reads it.
-    if fraction >= FEW or definition.candidates is not None:
+    if definition.candidates is not None:
         return []
+    never = _never_findings(definition)
+    if fraction >= FEW:
+        return never
     share = f"{fraction:.2g}" if fraction > 0 else f"less than {1 / n_points:.1g}"
     return [
+        *never,
         Finding(
             "warning",
             "constraints" if definition.constraints else "parameters",
             None,
             f"only {share} of the search space satisfies everything",
             "narrow the bounds to where the constraints hold; equations need a composition",
-        )
+        ),
     ]

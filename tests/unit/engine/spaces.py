@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from materia.mdl.definition import Definition
+from materia.mdl.expression import parse
 
 
 def continuous(name: str, low: float = 0.0, high: float = 1.0, **more: Any) -> dict[str, Any]:
@@ -128,9 +129,21 @@ def faults(definition: Definition, params: dict[str, Any]) -> list[str]:
     """Return every rule of the space that `params` break, without any help from the engine."""
     found = []
     names: list[str] = []
+    missing: set[str] = set()
+    for parameter in _parents_first(definition):
+        for parent, values in (parameter.when or {}).items():
+            if parent in missing or params.get(parent) not in values:
+                missing.add(parameter.name)
     for parameter in definition.parameters:
+        own = [parameter.name]
         if parameter.type == "composition":
-            part_names = [part.name for part in parameter.parts]
+            own = [part.name for part in parameter.parts]
+        if parameter.name in missing:
+            names += own
+            found += [f"{name}: has a value" for name in own if params.get(name) is not None]
+            continue
+        if parameter.type == "composition":
+            part_names = own
             names += part_names
             found += _composition_faults(parameter, [params.get(name) for name in part_names])
             continue
@@ -148,7 +161,23 @@ def faults(definition: Definition, params: dict[str, Any]) -> list[str]:
             found.append(f"{parameter.name}: {value!r} is off its steps")
     if list(params) != names:
         found.append(f"names {list(params)} are not {names}")
+    for constraint in definition.constraints:
+        relation = parse(constraint.expression)
+        values = {name: params[name] for name in relation.names}
+        if None not in values.values() and not relation.violation(values) <= 1e-9:
+            found.append(f"{constraint.expression} does not hold at {values}")
     return found
+
+
+def _parents_first(definition: Definition) -> list[Any]:
+    """Return the parameters so that each comes after those that it depends on."""
+    left, done = list(definition.parameters), []
+    while left:
+        names = {parameter.name for parameter in left}
+        free = [p for p in left if names.isdisjoint(p.when or {})]
+        done += free
+        left = [p for p in left if p not in free]
+    return done
 
 
 def _composition_faults(parameter: Any, values: list[Any]) -> list[str]:

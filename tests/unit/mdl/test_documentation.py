@@ -205,6 +205,6 @@ def test_an_example_can_replace_its_section(example: str) -> None:
 
 
 def test_there_is_an_example_of_every_section() -> None:
-    assert len(EXAMPLES) == 11
+    assert len(EXAMPLES) == 13
     for title in SECTIONS:
         assert "```yaml" in section(title)

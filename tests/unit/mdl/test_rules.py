@@ -420,3 +420,35 @@ def test_a_budget_far_too_large_is_told_the_range() -> None:
     assert only(changed(("budget: 200", "budget: 1e30"))).fix == (
         "write a whole number between 1 and 10000"
     )
+
+
+@pytest.mark.parametrize(
+    ("replicates", "path", "what", "fix"),
+    [
+        (201, "optimizer.replicates", "must be between 1 and 100, not 201", ""),
+        (
+            11,
+            "optimizer.active_learning.initial_samples",
+            "20 initial samples, evaluated 11 times each, are more than the budget of 200",
+            "at most 18",
+        ),
+    ],
+)
+def test_replicates_must_fit_into_the_budget(
+    replicates: int, path: str, what: str, fix: str
+) -> None:
+    found = only(changed(("  seed: 42", f"  seed: 42\n  replicates: {replicates}")))
+    assert found.path == path
+    assert what in found.message
+    assert fix in str(found.fix)
+
+
+def test_more_replicates_than_evaluations_are_refused() -> None:
+    text = changed(
+        ("budget: 200", "budget: 10\n  replicates: 20"),
+        ("batch_size: 10", "batch_size: 1"),
+        ("    initial_samples: 20\n", ""),
+    )
+    found = only(text)
+    assert found.path == "optimizer.replicates"
+    assert "20 replicates of one point are more than the budget of 10" in found.message

@@ -16,8 +16,10 @@ import pytest
 
 from materia import report
 from materia.errors import DataError
+from materia.report import figures
 from materia.report.content import Content, number
 from materia.report.files import write_whole
+from materia.report.page import page
 from materia.report.table import csv_text, safe
 
 SCRIPT = "<script>alert(1)</script>"
@@ -394,3 +396,25 @@ def test_of_three_objectives_every_pair_is_drawn(tmp_path: Path) -> None:
     fronts = {name for name in written if name.startswith("pareto_front")}
     pairs = ("stiffness_weight", "stiffness_cost", "weight_cost")
     assert fronts == {f"pareto_front_{pair}" for pair in pairs}
+
+
+def test_a_parameter_that_does_not_exist_is_an_empty_cell_and_no_point_of_a_line() -> None:
+    declared = definition()
+    declared["parameters"] += [
+        {"name": "filler", "type": "categorical", "choices": ["no", "yes"]},
+        {"name": "share", "type": "continuous", "bounds": [0, 1], "when": {"filler": "yes"}},
+    ]
+    rows = candidates()
+    for i, row in enumerate(rows):
+        row["params"] |= (
+            {"filler": "yes", "share": 0.5} if i % 2 else {"filler": "no", "share": None}
+        )
+    campaign = {"name": "beam", "definition": declared, "state": "running"}
+    found = Content.of(campaign, rows, CONVERGENCE, PARITY)
+    lines = list(csv.DictReader(io.StringIO(csv_text(found))))
+    assert [line["share"] for line in lines] == ["0.5" if i % 2 else "" for i in range(len(rows))]
+    lines_drawn = figures.parallel_coordinates(found).axes[0].collections
+    paths = [path for collection in lines_drawn for path in collection.get_paths()]
+    assert {len(path.vertices) for path in paths} == {8, 9}
+    assert "<td>None</td>" not in page(found, {})
+    assert "<td></td>" in page(found, {})

@@ -218,3 +218,97 @@ def test_options_of_an_evaluator_without_any_are_one_finding() -> None:
     assert errors == [
         ("evaluator.options", "evaluator 'manual' takes no options", "remove 'options'")
     ]
+
+
+BRANCHES = """\
+name: branches
+parameters:
+  - {name: x, type: continuous, bounds: [0, 1]}
+  - {name: additive, type: categorical, choices: [none, A, B]}
+  - {name: amount, type: continuous, bounds: [0, 1], when: {additive: [A, B]}}
+  - {name: grade, type: categorical, choices: [u, v], when: {additive: B}}
+constraints:
+  - {expression: "amount * amount <= 0.25"}
+objectives: [{name: f}]
+evaluator:
+  type: expression
+  options: {f: "(x - 0.5) ** 2 + amount + bonus", bonus: {grade: {u: 1, v: 2}}}
+"""
+
+
+def test_conditional_parameters_are_valid_and_count_as_nothing_in_formulas() -> None:
+    definition, found = validate(BRANCHES, data_roots=[])
+    assert found == []
+    assert definition is not None
+    evaluator = evaluators.build(definition, data_roots=[])
+    for params, value in (
+        ({"x": 0.5, "additive": "none", "amount": None, "grade": None}, 0.0),
+        ({"x": 0.5, "additive": "A", "amount": 0.25, "grade": None}, 0.25),
+        ({"x": 0.5, "additive": "B", "amount": 0.25, "grade": "v"}, 2.25),
+    ):
+        assert evaluator.evaluate(params, seed=0).outcomes == {"f": value}
+
+
+def test_a_branch_that_constraints_leave_empty_is_a_warning() -> None:
+    text = BRANCHES.replace("amount * amount <= 0.25", "amount * amount > 1")
+    found = validate(text, data_roots=[])[1]
+    assert [(f.level, f.path, f.line) for f in found] == [
+        ("warning", "parameters[2].when", 5),
+        ("warning", "parameters[3].when", 6),
+    ]
+    assert "no point that has 'amount' satisfies all constraints" in found[0].message
+    thin = BRANCHES.replace("amount * amount <= 0.25", "amount * amount == 0.25")
+    assert findings(thin) == []
+
+
+def test_where_no_branch_is_feasible_the_constraint_is_named() -> None:
+    text = BRANCHES.replace("amount * amount <= 0.25", "x * x >= 2 + x - x")
+    (finding,) = validate(text, data_roots=[])[1]
+    assert (finding.level, finding.path) == ("error", "constraints[0].expression")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("function, options: {name: zdt1}", "function 'zdt1' needs 'amount' at every point"),
+        ("ase", "evaluator 'ase' needs 'amount' at every point"),
+    ],
+)
+def test_evaluators_that_need_every_parameter_refuse_conditional_ones(
+    choice: str, message: str
+) -> None:
+    text = BRANCHES.partition("evaluator:")[0] + f"evaluator: {{type: {choice}}}\n"
+    found = validate(text, data_roots=[])[1]
+    (finding,) = [f for f in found if message in f.message]
+    assert (finding.level, finding.path, finding.line) == ("error", "parameters[2].when", 5)
+
+
+def test_empty_cells_of_a_table_stand_for_what_does_not_exist(tmp_path: Path) -> None:
+    rows = ["x,additive,amount,grade", "0.1,none,,", "0.2,A,0.3,", "0.3,B,0.3,u"]
+    bad = ["0.4,A,,", "0.5,none,0.2,", "0.6,A,0.9,"]
+    (tmp_path / "rows.csv").write_text("\n".join(rows + bad) + "\n")
+    definition, found = validate(BRANCHES + "candidates: rows.csv\n", data_roots=[tmp_path])
+    assert definition is not None
+    assert evaluators.pool_of(definition, data_roots=[tmp_path]) == [
+        {"x": 0.1, "additive": "none", "amount": None, "grade": None},
+        {"x": 0.2, "additive": "A", "amount": 0.3, "grade": None},
+        {"x": 0.3, "additive": "B", "amount": 0.3, "grade": "u"},
+    ]
+    (warning,) = found
+    for words in (
+        "line 5: params do not match the search space: missing amount",
+        "line 6: 'amount' is 0.2 where it does not exist",
+        "line 7: amount * amount <= 0.25",
+    ):
+        assert words in warning.message
+
+
+def test_a_campaign_begins_with_earlier_rows_that_leave_cells_empty(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,additive,amount,grade,f\n0.1,none,,,4\n0.2,A,0.3,,5\n")
+    text = BRANCHES + "warm_start: {dataset: rows.csv}\n"
+    definition, found = validate(text, data_roots=[tmp_path])
+    assert found == []
+    assert definition is not None
+    earlier = evaluators.earlier_of(definition, data_roots=[tmp_path])
+    assert earlier is not None
+    assert [row["params"]["amount"] for row in earlier.rows] == [None, 0.3]

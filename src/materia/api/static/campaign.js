@@ -147,6 +147,7 @@ class View {
     const facts = {
       Evaluations: `${n_evaluated} / ${campaign.budget}`,
       ...(n_failed ? { Failed: `${n_failed}` } : {}),
+      ...(campaign.state === "completed" && n_evaluated < campaign.budget ? { Ended: "every possible candidate has been asked" } : {}),
       Iteration: `${campaign.iteration}`,
       ...(others.length
         ? { Hypervolume: number(campaign.hypervolume, 5), "On the front": `${n_front}` }

@@ -61,7 +61,7 @@ export function candidateTable({ objectives, parameters, isConstrained }) {
     { id: "why", title: "Why", note: "expected gain", hint: aboutWhy(objectives), text: true, value: (row) => why(row.why), cell: (row) => h("span", { title: why(row.why, 1) }, why(row.why)) },
     ...parameters.map(({ name, unit, type, choices = [], parts = [] }) =>
       type === "categorical" && !choices.every((choice) => typeof choice === "number")
-        ? { id: `param-${name}`, title: name, note: unit, text: true, value: (row) => String(row.params[name]) }
+        ? { id: `param-${name}`, title: name, note: unit, text: true, value: (row) => (row.params[name] == null ? null : String(row.params[name])) }
         : numeric(`param-${name}`, name, unit, (row) => row.params[name], (row) => parts.map((part) => row.params[part.name]))),
     { id: "iteration", title: "Iteration", value: (row) => row.iteration },
     { id: "state", title: "State", text: true, value: (row) => row.state, cell: (row) => chip(row.state) },

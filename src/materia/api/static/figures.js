@@ -17,7 +17,7 @@ function about(candidate, { objectives, parameters }) {
     return `${withUnit(name, unit)}:${shown}${predicted}`;
   });
   const params = parameters
-    .filter(({ name }) => candidate.params[name] !== 0)
+    .filter(({ name }) => candidate.params[name] !== 0 && candidate.params[name] !== null)
     .map(({ name }) => `${name} ${number(candidate.params[name])}`);
   const broken = candidate.breaks?.length ? [`breaks ${candidate.breaks.join(", ")}`] : [];
   return [`${candidate.id}, iteration ${candidate.iteration}`, ...outcomes, ...broken, params.join(", ")];
