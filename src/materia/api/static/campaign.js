@@ -4,6 +4,7 @@ import { all, get, post } from "./api.js";
 import { aboutWhy, candidateTable } from "./candidates.js";
 import { CampaignState, describe, isFinal } from "./campaign_state.js";
 import { Chart } from "./chart.js";
+import { Explanation } from "./explanation.js";
 import { chip, confirmed, copyable, h, moment, say, trail, trouble } from "./dom.js";
 import { exportMenu } from "./export_menu.js";
 import { hypervolume, pairs, predictions, progress, tradeOff } from "./figures.js";
@@ -29,7 +30,7 @@ export async function campaignPage(root, { id, signal }) {
     ]);
     const state = new CampaignState(campaign, candidates, convergence.trace, events);
     if (!view) {
-      view = new View(state);
+      view = new View(state, signal);
       root.replaceChildren(...view.elements);
     }
     view.state = state;
@@ -67,7 +68,7 @@ export async function campaignPage(root, { id, signal }) {
 }
 
 class View {
-  constructor(state) {
+  constructor(state, signal) {
     const { campaign, objectives } = state;
     this.state = state;
     this.status = h("span", { class: "status", role: "status" });
@@ -87,6 +88,7 @@ class View {
       ];
     this.charts = this.charts.map(([title, figure]) => ({ title, figure, chart: new Chart(title, { onPick: reveal }) }));
     this.table = candidateTable(state);
+    this.explanation = new Explanation(state, { onPick: reveal, signal });
     this.log = h("ol", { class: "log", tabindex: 0, "aria-label": "Events, newest first" });
     this.elements = this.#elements(campaign, isSingle);
   }
@@ -114,6 +116,7 @@ class View {
       h("div", { class: "figures" }, this.charts.map(({ title, chart }, place) =>
         h("figure", {}, h("figcaption", {}, title,
           place === 0 && h("ul", { class: "legend" }, legend.map(([kind, text]) => h("li", { class: kind }, text)))), chart.element))),
+      this.explanation.element,
       h("div", { class: "head" }, h("h2", {}, "Candidates"), filter),
       h("p", { class: "muted" }, aboutWhy(definition.objectives)), this.table.element,
       h("h2", {}, "Results as files"), exportMenu(id),
@@ -133,6 +136,7 @@ class View {
     this.bar.value = this.state.n_evaluated;
     for (const { figure, chart } of this.charts) chart.draw(figure(this.state));
     this.table.update(this.state.list);
+    this.explanation.heardOf(this.state.n_evaluated - this.state.n_failed);
     this.trouble.replaceChildren(...(campaign.error ? [trouble(campaign.error)] : []));
     this.#drawLog();
     this.drawTimes();

@@ -12,6 +12,8 @@ const TITLES = {
   disk: "Disk", check: "Regular check",
 };
 
+const STATUSES = ["not_configured", "not_checked", "healthy", "degraded", "unhealthy"];
+
 /** What a healthy part has to tell. */
 function told(name, part) {
   if (name === "workers") return `${part.workers?.length ?? 0} alive, ${(part.workers ?? []).reduce((sum, { processes }) => sum + processes, 0)} processes`;
@@ -26,7 +28,7 @@ const tables = () => ({
     label: "Parts", key: (row) => row.name, sort: { by: "state", down: true }, nothing: "",
     columns: [
       { id: "name", title: "Part", text: true, value: (row) => TITLES[row.name] ?? row.name },
-      { id: "state", title: "State", text: true, value: (row) => ["healthy", "degraded", "unhealthy"].indexOf(row.status), cell: (row) => chip(row.status) },
+      { id: "state", title: "State", text: true, value: (row) => STATUSES.indexOf(row.status), cell: (row) => chip(row.status.replace("_", " ")) },
       { id: "said", title: "Found", text: true, value: (row) => row.said, cell: (row) => h("span", { class: "reason" }, row.said) },
     ],
   }),
