@@ -184,7 +184,7 @@ def test_what_is_missing_is_named(
         "disk": "unhealthy",
         "workers": "unhealthy",
         "cluster": "not_checked",
-        "check": "not_checked",
+        "check": "not_configured",
     }
     assert "no worker is alive" in "".join(found["reasons"])
 
