@@ -161,7 +161,7 @@ export class Explanation {
         const drawn = contour(found, this.#chosen, [this.#declaredOf(first), this.#declaredOf(second)]);
         this.contourChart.draw(drawn);
         const [low, high] = drawn.range.map((value) => number(value, 3));
-        say(this.scale, `${withUnit(this.#chosen.name, this.#chosen.unit)}: pale ${low}, full ${high}; hatched is not allowed`);
+        say(this.scale, `${withUnit(this.#chosen.name, this.#chosen.unit)}: pale ${low}, full ${high}; grey is not allowed`);
       });
   }
 

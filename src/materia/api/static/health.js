@@ -1,7 +1,7 @@
 // The page of health: how every part is, and why one is not well.
 
 import { get } from "./api.js";
-import { chip, h, say, trouble } from "./dom.js";
+import { breakable, chip, h, say, trouble } from "./dom.js";
 import { ago, bytes, clockWithZone, number } from "./format.js";
 import { poll } from "./live.js";
 import { Table } from "./table.js";
@@ -35,7 +35,7 @@ const tables = () => ({
   queues: new Table({
     label: "Queues", key: (row) => row.name, sort: { by: "name", down: false }, nothing: "Not known.",
     columns: [
-      { id: "name", title: "Queue", text: true, value: (row) => row.name },
+      { id: "name", title: "Queue", text: true, value: (row) => row.name, cell: (row) => h("span", {}, breakable(row.name)) },
       { id: "fault", title: "State", text: true, value: (row) => (row.fault ? "at fault" : row.workers.length ? "served" : "not served"), cell: (row) => chip(row.fault ? "error" : row.workers.length ? "served" : "not served") },
       { id: "waiting", title: "Waiting", value: (row) => row.waiting },
       { id: "running", title: "Running", value: (row) => row.running },
