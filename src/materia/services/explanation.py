@@ -12,11 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from materia.errors import NotFoundError, StateError, SurrogateError, TransientError
 from materia.services import campaigns, outcomes
-from materia.services.campaign_steps import load_engine
 from materia.store.campaigns import CandidateState
 
 MIN_RESULTS = 3
@@ -152,6 +149,9 @@ def _campaign(campaign_id: str) -> Iterator[_Known]:
 
 
 def _load(campaign_id: str, state: tuple[Any, ...]) -> _Known:
+    # Numerics, which the API loads when they are asked for.
+    from materia.services.campaign_steps import load_engine
+
     _, engine = load_engine(campaign_id)
     rows, _ = campaigns.candidates(campaign_id)
     measured = [
@@ -206,6 +206,8 @@ def _shown(known: _Known, *parameters: str) -> list[Row]:
 
 
 def _quality(points: Row) -> Row:
+    import numpy as np
+
     from materia.engine.diagnostics import quality
 
     columns = [np.array(points[key], dtype=float) for key in ("measured", "predicted", "std")]
