@@ -117,6 +117,7 @@ def test_every_link_of_a_started_campaign_leads_to_what_it_says(client: httpx.Cl
         "pareto": schemas.Page[schemas.Candidate],
         "convergence": schemas.Convergence,
         "surrogate": schemas.Surrogate,
+        "explanation": schemas.Explanation,
         "events": schemas.Page[schemas.Event],
         "job": schemas.Job,
     }
@@ -284,7 +285,7 @@ def test_stopping_what_has_completed_is_refused(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/candidates", "/pareto", "/convergence", "/surrogate", "/events"],
+    ["", "/candidates", "/pareto", "/convergence", "/surrogate", "/explanation", "/events"],
 )
 def test_what_does_not_exist_is_not_found(client: httpx.Client, path: str) -> None:
     answer = client.get(f"{BASE}/campaigns/nothing{path}")

@@ -183,8 +183,8 @@ def test_what_is_missing_is_named(
         "scheduler": "unhealthy",
         "disk": "unhealthy",
         "workers": "unhealthy",
-        "cluster": "healthy",
-        "check": "healthy",
+        "cluster": "not_checked",
+        "check": "not_configured",
     }
     assert "no worker is alive" in "".join(found["reasons"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import json
 import os
 import shlex
 import socket
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 
 from materia import cli, settings
 from materia.client import AsyncClient, Client
-from materia.errors import ConflictError, DataError, NotFoundError
+from materia.errors import AccessError, ConflictError, DataError, NotFoundError, StateError
 from materia.services import uploads
 from servers import wait_until
 from serving import BASE, ThreadServer
@@ -229,9 +230,66 @@ def test_the_commands_send_tables_too(
         assert "1000" in result.stdout
         assert "integer" in result.stdout
     (tmp_path / "empty.csv").write_text("")
+    listed = CliRunner().invoke(cli.app, ["dataset", "list", "--json"])
+    assert [one["rows"] for one in json.loads(listed.stdout)["items"]] == [1000, 1000]
+    gone = CliRunner().invoke(cli.app, ["dataset", "delete", "2026/alloys.csv"])
+    assert "2026/alloys.csv is deleted" in gone.stdout
     refused = CliRunner().invoke(cli.app, ["dataset", "add", "empty.csv"])
     assert isinstance(refused.exception, DataError)
-    assert stored() == {"alloys.csv", "2026/alloys.csv"}
+    assert stored() == {"alloys.csv"}
+
+
+def test_a_list_has_what_the_last_look_counted(server: ThreadServer) -> None:
+    root = settings.current().data_root
+    assert send(server, TABLE).status_code == 201
+    (root / "copied.csv").write_bytes(TABLE)
+    keys = ("path", "rows", "n_columns", "types", "is_upload")
+    with Client(server.url) as client:
+
+        def listed() -> list[tuple[Any, ...]]:
+            return [tuple(d[key] for key in keys) for d in client.datasets.list()["items"]]
+
+        sent = ("a.csv", 1000, 2, {"text": 1, "integer": 1}, True)
+        assert listed() == [sent, ("copied.csv", None, None, None, False)]
+        assert client.datasets.get("copied.csv")["n_columns"] == 2
+        assert listed()[1] == ("copied.csv", *sent[1:4], False)
+        # What others have changed is not what was counted.
+        (root / "a.csv").write_bytes(TABLE + b"Bonn,1\n")
+        assert listed()[0] == ("a.csv", None, None, None, False)
+
+
+def test_only_what_was_sent_and_nothing_needs_is_deleted(server: ThreadServer) -> None:
+    root = settings.current().data_root
+    for name in ("a.csv", "changed.csv", "2026/free.csv"):
+        assert send(server, TABLE, path=name).status_code == 201
+    (root / "copied.csv").write_bytes(TABLE)
+    (root / "changed.csv").write_bytes(TABLE + b"Bonn,1\n")
+    # Sending what its owner copied there before does not make it ours.
+    assert send(server, TABLE, path="copied.csv").status_code == 201
+    with Client(server.url) as client:
+        for name, reason in (
+            ("copied.csv", "was not sent to this server"),
+            ("changed.csv", "was changed by others"),
+        ):
+            with pytest.raises(StateError, match=reason):
+                client.datasets.delete(name)
+        with pytest.raises(NotFoundError):
+            client.datasets.delete("nothing.csv")
+        with pytest.raises(AccessError):
+            client.datasets.delete("/etc/passwd")
+        client.retrainings.create("cities", "a.csv", {"target": "amount"})
+        with pytest.raises(StateError, match="the retraining 'cities' needs"):
+            client.datasets.delete("a.csv")
+        client.retrainings.delete("cities")
+        job = client.models.train(str(root / "a.csv"), {"target": "amount"})["task_id"]
+        with pytest.raises(StateError, match=job):
+            client.datasets.delete("a.csv")
+        client.jobs.cancel(job)
+        assert client.datasets.delete("a.csv")["rows"] == 1000
+        client.datasets.delete("2026/free.csv")
+        with pytest.raises(NotFoundError):
+            client.datasets.delete("a.csv")
+    assert stored() == {"copied.csv", "changed.csv"}
 
 
 def test_the_request_of_the_guide_is_taken(server: ThreadServer) -> None:

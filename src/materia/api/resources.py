@@ -187,7 +187,7 @@ def retraining_run(row: Row) -> Row:
 def campaign_links(campaign_id: str, task_id: str) -> Row:
     """Return where to look for a campaign that was just started."""
     here = f"{BASE}/campaigns/{campaign_id}"
-    parts = ("candidates", "pareto", "convergence", "surrogate", "events")
+    parts = ("candidates", "pareto", "convergence", "surrogate", "explanation", "events")
     return {
         "self": here,
         **{part: f"{here}/{part}" for part in parts},

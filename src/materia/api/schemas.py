@@ -182,6 +182,56 @@ class Surrogate(Shape):
     reason: str | None = Field(description="why there is no parity yet")
 
 
+class Explanation(Shape):
+    """What the surrogate has learnt."""
+
+    n_results: int
+    needed: int = Field(description="results that are missing until there is something to show")
+    reason: str | None = Field(description="why there is nothing to show")
+    importance: dict[str, dict[str, float]] = Field(
+        description="per objective, the share of its variance that each parameter has a part in"
+    )
+    parity: dict[str, dict[str, list[float]]] = Field(
+        description="per objective: measured, predicted without that result, and std"
+    )
+    quality: dict[str, dict[str, float]] = Field(
+        description="per objective: r2, coverage_95, rank_correlation, n"
+    )
+    remaining: dict[str, Any] | None = Field(
+        description="gain that was still expected at the last proposal: mean, std, advice"
+    )
+
+
+class MeasuredPoint(Shape):
+    """A result beside predictions; its other parameters differ from theirs."""
+
+    id: str
+    values: list[Any] = Field(description="of the parameters that vary")
+    outcomes: dict[str, Any]
+
+
+class Slice(Shape):
+    """Predictions along one parameter; lists over its values."""
+
+    parameter: str
+    at: dict[str, Any] = Field(description="the point it goes through")
+    values: list[Any]
+    is_allowed: list[bool] = Field(description="false where a constraint is broken")
+    predicted: dict[str, dict[str, list[float]]] = Field(description="mean, std per objective")
+    measured: list[MeasuredPoint]
+
+
+class Contour(Shape):
+    """Predictions over two parameters; a row per value of the second one."""
+
+    parameters: list[str]
+    at: dict[str, Any]
+    values: list[list[Any]]
+    is_allowed: list[list[bool]]
+    predicted: dict[str, dict[str, list[list[float]]]]
+    measured: list[MeasuredPoint]
+
+
 class Event(Shape):
     """What has happened; the same message as on the WebSocket."""
 
@@ -335,7 +385,7 @@ class NewModel(Shape):
 class NewExport(Shape):
     """A file to write with a campaign's candidates."""
 
-    format: Literal["csv", "json", "parquet", "xlsx"] = "csv"
+    format: Literal["csv", "json", "parquet", "xlsx", "html"] = "csv"
 
 
 def _seconds(written: object) -> float | None:
@@ -458,6 +508,12 @@ class Dataset(Shape):
     n_files: int
     size_bytes: int
     changed_at: datetime
+    rows: int | None = Field(
+        description="null where it is large, or nobody has looked into it since it changed"
+    )
+    n_columns: int | None
+    types: dict[str, int] | None = Field(description="how many columns are of each type")
+    is_upload: bool = Field(description="was sent here, so that it can be deleted here")
 
 
 class DatasetColumn(Shape):
@@ -480,7 +536,6 @@ class Learning(Shape):
 class DatasetDetails(Dataset):
     """What is in a dataset."""
 
-    rows: int | None = Field(description="null where a large file was not read to its end")
     rows_rejected: int | None
     columns: list[DatasetColumn]
     n_sampled: int = Field(description="rows that the types are those of")
@@ -590,14 +645,14 @@ class HealthPart(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    status: HealthStatus
+    status: Literal[HealthStatus, "not_checked", "not_configured"]
     reasons: list[str]
 
 
 class ClusterHealth(Shape):
     """How every part of the installation is."""
 
-    status: HealthStatus = Field(description="that of the part that is worst")
+    status: HealthStatus = Field(description="that of the worst part of those that were checked")
     timestamp: datetime
     reasons: list[str] = Field(description="of every part that is not healthy")
     parts: dict[str, HealthPart]

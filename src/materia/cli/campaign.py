@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from materia.cli import explanation
 from materia.cli.connection import Reach, of_server, print_json
 
 if TYPE_CHECKING:
@@ -266,6 +267,48 @@ def delete(
 
 @app.command()
 @of_server
+def explain(
+    reach: Reach,
+    as_json: bool,
+    campaign: Which,
+    along: Annotated[
+        str | None, typer.Option(metavar="PARAMETER", help="predictions along a parameter")
+    ] = None,
+    over: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="PARAMETER PARAMETER", help="predictions over two, as JSON"),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="CANDIDATE", help="through this one, not the best")
+    ] = None,
+) -> None:
+    """Show what the surrogate has learnt: what matters, how far it is right, what may still come.
+
+    \b
+    Examples:
+      materia campaign explain alloy
+      materia campaign explain alloy --along temperature
+      materia campaign explain alloy --over nickel temperature --json
+    """
+    with reach() as client:
+        found = find(client, campaign)
+        if over is not None:
+            print_json(client.campaigns.contour(found["id"], *over, at=at))
+            return
+        if along is not None:
+            told = client.campaigns.slice(found["id"], along, at=at, points=21)
+        else:
+            told = client.campaigns.explanation(found["id"])
+    if as_json:
+        print_json(told)
+    elif along is not None:
+        explanation.print_slice(told, found["definition"])
+    else:
+        explanation.print_explanation(told, found["definition"])
+
+
+@app.command()
+@of_server
 def train(
     reach: Reach,
     as_json: bool,
@@ -320,7 +363,7 @@ def export(
     as_json: bool,
     campaign: Which,
     format: Annotated[  # noqa: A002 - the option's name
-        Literal["csv", "json", "parquet", "xlsx"] | None,
+        Literal["csv", "json", "parquet", "xlsx", "html"] | None,
         typer.Option(help="kind of file [default: by the ending of --output, or csv]"),
     ] = None,
     output: Annotated[
@@ -330,12 +373,15 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write all candidates of a campaign to a file, on a worker of the server, and fetch it."""
+    """Write all candidates of a campaign to a file, on a worker of the server, and fetch it.
+
+    html is the page of the report, for who has no figures installed here.
+    """
     from materia.cli.job_display import follow
     from materia.cli.messages import counted, stderr
 
     ending = output.suffix[1:].lower() if output is not None else ""
-    chosen = format or (ending if ending in ("csv", "json", "parquet", "xlsx") else "csv")
+    chosen = format or (ending if ending in ("csv", "json", "parquet", "xlsx", "html") else "csv")
     with reach() as client:
         found = find(client, campaign)
         job_id = client.campaigns.export(found["id"], format=chosen)["task_id"]

@@ -9,7 +9,9 @@ import typer
 
 from materia.cli.connection import Reach, of_server, print_json
 
-app = typer.Typer(no_args_is_help=True, help="Look at the tables that tasks may read; send one.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look at the tables that tasks may read; send and delete some."
+)
 
 Delimiter = Annotated[str, typer.Option(help="between the cells of CSV files")]
 
@@ -39,12 +41,18 @@ def list_datasets(
             d["path"],
             d["kind"],
             d["n_files"],
+            _known(d["rows"]),
+            _known(d["n_columns"]),
+            types(d),
             size(d["size_bytes"]),
             tables.local_time(d["changed_at"]),
         )
         for d in page["items"]
     ]
-    console.print(tables.table_of(("path", "kind", "files", "size", "changed"), rows))
+    headings = ("path", "kind", "files", "rows", "columns", "types", "size", "changed")
+    console.print(tables.table_of(headings, rows))
+    if any(d["n_columns"] is None for d in page["items"]):
+        console.print("?: not looked into yet; `materia dataset show PATH` does", style="dim")
     hidden = page["total"] - len(page["items"])
     if hidden > 0:
         console.print(f"… and {hidden} further ones; --limit shows more", style="dim")
@@ -94,6 +102,36 @@ def add(
         _told(found, as_json)
 
 
+@app.command()
+@of_server
+def delete(
+    reach: Reach,
+    as_json: bool,
+    dataset: Annotated[
+        str, typer.Argument(metavar="PATH", help="as `materia dataset list` has it")
+    ],
+) -> None:
+    """Delete a table that was sent to the server; one that something needs stays.
+
+    Files that were copied below the data root are their owner's, and stay too.
+    """
+    with reach() as client:
+        deleted = client.datasets.delete(dataset)
+    if as_json:
+        print_json(deleted)
+        return
+    typer.echo(f"{deleted['path']} is deleted")
+
+
+def types(found: dict[str, Any]) -> str:
+    """Return how many columns of a dataset are of each type."""
+    return ", ".join(f"{n} {name}" for name, n in (found["types"] or {}).items())
+
+
+def _known(count: int | None) -> int | str:
+    return "?" if count is None else count
+
+
 def _told(found: dict[str, Any], as_json: bool) -> None:
     from materia.cli import tables
 
@@ -111,6 +149,7 @@ def _told(found: dict[str, Any], as_json: bool) -> None:
             "size": size(found["size_bytes"]),
             "changed": tables.local_time(found["changed_at"]),
             "rows": counted,
+            "columns": f"{found['n_columns']} ({types(found)})",
             "rejected": found["rows_rejected"] or None,
             "target": learning["target"],
             "task": learning["task"],

@@ -30,7 +30,7 @@ def _print(found: dict[str, Any]) -> None:
     console.print(Text(f"{status} at {local_time(found['timestamp'])}", style=COLOURS[status]))
     console.print()
     rows = [
-        (name, part["status"], "; ".join(part["reasons"]) or _said(name, part))
+        (name, part["status"].replace("_", " "), "; ".join(part["reasons"]) or _said(name, part))
         for name, part in found["parts"].items()
     ]
     table = table_of(("part", "status", "found"), rows)

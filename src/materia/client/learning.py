@@ -75,7 +75,10 @@ class Datasets(Noun):
     path = "/datasets"
 
     def list(self, *, limit: int = 50, cursor: str | None = None) -> Any:
-        """Return a page of datasets by path: ``{items, next_cursor, total}``."""
+        """Return a page of datasets by path: ``{items, next_cursor, total}``.
+
+        Rows and types are those of the last look at each, None before the first.
+        """
         return self._run(one_page(self.path, limit=limit, cursor=cursor))
 
     def get(self, dataset_path: str, *, delimiter: str = ",") -> Any:
@@ -119,6 +122,15 @@ class Datasets(Noun):
         }
         given = {name: value for name, value in params.items() if value is not None}
         return self._run(sent(Call("POST", self.path, given, headers=headers, file=source)))
+
+    def delete(self, dataset_path: str) -> Any:
+        """Delete a dataset that was sent to the server, with its file, and return it as it was.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+            StateError: It was not sent there, or something needs it.
+        """
+        return self._run(sent(Call("DELETE", self._at(dataset_path))))
 
 
 class Retrainings(Noun):

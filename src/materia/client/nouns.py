@@ -165,7 +165,7 @@ class Campaigns(Noun):
         """Write the candidates of a campaign as a file, for ``jobs.download(task_id, path)``.
 
         Args:
-            format: csv, json, parquet or xlsx.
+            format: csv, json, parquet or xlsx; html is the page of the report.
             idempotency_key: The same key writes one file only; a fresh one if None.
 
         Returns:
@@ -191,6 +191,36 @@ class Campaigns(Noun):
     def surrogate(self, campaign_id: str, *, parity: bool = True) -> Any:
         """Return ``{iterations, parity, reason}``."""
         return self._run(got(self._at(campaign_id, "/surrogate"), parity=parity))
+
+    def explanation(self, campaign_id: str) -> Any:
+        """Return which parameters matter, how far predictions hold, what may still be gained.
+
+        ``{n_results, needed, reason, importance, parity, quality, remaining}``; ``reason`` says why
+        there is nothing to show yet.
+        """
+        return self._run(got(self._at(campaign_id, "/explanation")))
+
+    def slice(
+        self, campaign_id: str, parameter: str, *, at: str | None = None, points: int = 50
+    ) -> Any:
+        """Return predictions along one parameter with their uncertainty, and what was measured.
+
+        Args:
+            at: Id of the candidate that it goes through; the best one if None.
+
+        Raises:
+            StateError: There is no surrogate yet.
+            DataError: There is no such parameter.
+        """
+        path = self._at(campaign_id, "/slice")
+        return self._run(got(path, parameter=parameter, at=at, points=points))
+
+    def contour(
+        self, campaign_id: str, first: str, second: str, *, at: str | None = None, points: int = 25
+    ) -> Any:
+        """Return predictions over two parameters; see `slice`."""
+        path = self._at(campaign_id, "/contour")
+        return self._run(got(path, first=first, second=second, at=at, points=points))
 
     def events(self, campaign_id: str, *, after: int = 0) -> Any:
         """Return what has happened after an event's id, in order."""

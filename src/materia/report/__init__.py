@@ -19,12 +19,21 @@ from materia.report.files import write_whole
 from materia.report.page import page
 from materia.report.table import csv_text
 
-__all__ = ["has_figures", "write"]
+__all__ = ["has_figures", "page_of", "write"]
 
 
 def has_figures() -> bool:
     """Return whether the extra `report` is installed."""
     return find_spec("matplotlib") is not None
+
+
+def page_of(content: Content) -> str:
+    """Return the page alone, with its figures where they can be drawn."""
+    if not has_figures():
+        return page(content, {})
+    from materia.report.drawing import draw
+
+    return page(content, {drawn.name: drawn.svg for drawn in draw(content)})
 
 
 def write(

@@ -33,6 +33,7 @@ CAPTIONS = {
     ),
 }
 """Heading and one sentence for each figure."""
+BEHIND = "Every measured candidate; seen along further objectives, the front has no border."
 
 
 def page(content: Content, drawings: Mapping[str, str]) -> str:
@@ -96,6 +97,8 @@ def _figures(content: Content, drawings: Mapping[str, str]) -> str:
     for name, svg in drawings.items():
         kind = next(key for key in CAPTIONS if name.startswith(key))
         heading, sentence = CAPTIONS[kind]
+        if kind == "pareto_front" and len(content.objectives) > 2:
+            sentence = BEHIND
         is_wide = kind == "parallel_coordinates" or (kind == "parity" and len(content.parity) > 1)
         wide = ' class="wide"' if is_wide else ""
         shown.append(

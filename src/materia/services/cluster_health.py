@@ -27,6 +27,8 @@ from materia.store.jobs import Row
 CHECK = "tasks.simple_tasks.check_cluster_health"
 NAME = "cluster"
 HEALTHY, DEGRADED, UNHEALTHY = STATUSES = ("healthy", "degraded", "unhealthy")
+# Of parts that nothing is known of: they are neither well nor unwell.
+NOT_CHECKED, NOT_CONFIGURED = ("not_checked", "not_configured")
 # For the nodes of a cluster to answer.
 NODES_S = 5.0
 # How a head begins to tell of a node that was stopped on purpose.
@@ -44,7 +46,8 @@ def _part(status: str, *reasons: str, **found: Any) -> Part:
 
 
 def _worst(parts: dict[str, Part]) -> str:
-    return max((str(part["status"]) for part in parts.values()), key=STATUSES.index)
+    known = (part["status"] for part in parts.values() if part["status"] in STATUSES)
+    return max(map(str, known), key=STATUSES.index)
 
 
 def check_cluster_health() -> Outcome:
@@ -71,7 +74,7 @@ def look() -> Row:
         with database().read() as connection:
             last = health_rows.get(connection, NAME)
         traffic = _traffic(last)
-        unknown = _part(HEALTHY, configured=None, nodes=[])
+        unknown = _part(NOT_CHECKED, configured=None, nodes=[])
         parts["workers"] = _workers(traffic)
         parts["cluster"] = last["report"]["parts"]["cluster"] if last else unknown
         parts["check"] = _check(last, traffic.now)
@@ -85,7 +88,7 @@ def _report(parts: dict[str, Part], now: float) -> Row:
     reasons = [
         f"{name}: {reason}"
         for name, part in parts.items()
-        if part["status"] != HEALTHY
+        if part["status"] in (DEGRADED, UNHEALTHY)
         for reason in part["reasons"]
     ]
     timestamp = datetime.fromtimestamp(now, UTC).isoformat()
@@ -142,7 +145,7 @@ def _cluster() -> Part:
     from materia import compute
 
     if not compute.is_clustered():
-        return _part(HEALTHY, configured=False, nodes=[])
+        return _part(NOT_CONFIGURED, configured=False, nodes=[])
     try:
         nodes = compute.cluster_nodes(NODES_S)
     except MateriaError as error:
@@ -191,7 +194,9 @@ def _check(last: Row | None, now: float) -> Part:
     if wanted and now - oldest > OVERDUE_S:
         reason = f"no check has ended for {(now - oldest) / 60:.0f} minutes"
         return _part(DEGRADED, reason, **times)
-    return _part(HEALTHY, **times)
+    if not wanted:
+        return _part(NOT_CONFIGURED, **times)
+    return _part(NOT_CHECKED if checked_at is None else HEALTHY, **times)
 
 
 def _schedules() -> list[Row]:

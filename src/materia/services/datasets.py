@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from materia import settings
 from materia.errors import DataError, MateriaError, NotFoundError
 from materia.services import files
 from materia.services.arguments import TABLES
+from materia.store import datasets as rows
+from materia.store.database import database
 
 MAX_FILES = 20_000
 SAMPLE_ROWS = 10_000
@@ -50,7 +53,11 @@ class _Listing:
 
 
 def every() -> list[Row]:
-    """Return all datasets by path; of very many files only the first `MAX_FILES` are looked at."""
+    """Return all datasets by path; of very many files only the first `MAX_FILES` are looked at.
+
+    Rows and types are those of the last look at each, None where there was none since it changed:
+    a listing reads no file.
+    """
     listing = _Listing()
     for root in dict.fromkeys(settings.current().allowed_roots):
         for folder, names in _folders(root):
@@ -59,7 +66,51 @@ def every() -> list[Row]:
                 break
     found = sorted(listing.found.values(), key=lambda one: one.path)
     keys = ("path", "kind", "n_files", "size_bytes", "changed_at")
-    return [{key: getattr(one, key) for key in keys} for one in found]
+    with database().read() as connection:
+        known = {row["path"]: row for row in rows.every(connection)}
+    return [_listed({key: getattr(one, key) for key in keys}, known) for one in found]
+
+
+def _listed(found: Row, known: dict[str, Row]) -> Row:
+    """Add what the last look told, as long as it holds."""
+    row = known.get(found["path"])
+    if row is None or not is_same(row, found):
+        return {**found, "rows": None, "n_columns": None, "types": None, "is_upload": False}
+    types = Counter(column["type"] for column in row["columns"])
+    told = {"n_columns": len(row["columns"]), "types": dict(types.most_common())}
+    return {**found, "rows": row["rows"], **told, "is_upload": row["is_upload"]}
+
+
+def is_same(one: Row, other: Row) -> bool:
+    """Tell whether two looks met the same files, as far as number, size and time tell."""
+    return all(one[key] == other[key] for key in ("n_files", "size_bytes", "changed_at"))
+
+
+def look(name: str, delimiter: str = ",") -> Row:
+    """Do what `describe` does, and keep what was seen for listings."""
+    found = describe(name, delimiter)
+    with database().read() as connection:
+        known = rows.get(connection, found["path"])
+    is_upload = known is not None and known["is_upload"] and is_same(known, found)
+    if known is None or not is_same(known, found) or known["columns"] != found["columns"]:
+        keep(found, is_upload=is_upload)
+    return listed(found, is_upload=is_upload)
+
+
+def listed(found: Row, *, is_upload: bool) -> Row:
+    """Return what `describe` has found with what a listing shows."""
+    return _listed(found, {found["path"]: {**found, "is_upload": is_upload}})
+
+
+def keep(found: Row, *, is_upload: bool) -> None:
+    """Keep what `describe` has found of a dataset.
+
+    Args:
+        is_upload: Whether it was sent to the server, which may then delete it.
+    """
+    row = {key: found[key] for key in rows.COLUMNS if key != "is_upload"}
+    with database().write() as connection:
+        rows.put(database(), connection, {**row, "is_upload": is_upload})
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -103,7 +154,7 @@ def describe(name: str, delimiter: str = ",") -> Row:
         DataError: It is no table; says why.
     """
     path = files.resolve(name)
-    parts = _parts(path)
+    parts = parts_of(path)
     stats = [part.stat() for part in parts]
     size = sum(stat.st_size for stat in stats)
     is_whole = size <= READ_WHOLE_BYTES
@@ -129,7 +180,7 @@ def describe(name: str, delimiter: str = ",") -> Row:
     }
 
 
-def _parts(path: Path) -> list[Path]:
+def parts_of(path: Path) -> list[Path]:
     """Return the files of a dataset; a single one may also be compressed."""
     from materia.data import require_polars
 

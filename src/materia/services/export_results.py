@@ -1,4 +1,4 @@
-"""The candidates of a campaign as a file: CSV, JSON, Parquet or a workbook."""
+"""The candidates of a campaign as a file: CSV, JSON, Parquet, a workbook, or the report's page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import orjson
 
-from materia import settings
+from materia import report, settings
 from materia.errors import DataError
 from materia.report.content import MAX_EXTRAS, Content, Row
 from materia.report.files import made_whole
 from materia.report.table import Columns
-from materia.services import campaigns, export_files, exports, files, running
+from materia.services import campaign_views, campaigns, export_files, exports, files, running
 from materia.services.partial import folder_name
 from materia.services.running import Outcome
 from materia.store import jobs as job_rows
@@ -41,10 +41,13 @@ def export_results(campaign_id: str, format: str) -> Outcome:  # noqa: A002 - as
     if path != settings.current().data_root.resolve() / name:
         raise DataError(f"'{name}' leads elsewhere", "remove the link in its place")
     with made_whole(path) as folder:
-        waiting = folder / "rows.jsonl"
-        columns, n_rows = _gather(campaign, waiting)
-        rows = _counted(_read(waiting), n_rows)
-        export_files.write(folder / path.name, columns, rows, n_rows)
+        if format == exports.REPORT:
+            columns, n_rows = _report(campaign, folder / path.name)
+        else:
+            waiting = folder / "rows.jsonl"
+            columns, n_rows = _gather(campaign, waiting)
+            rows = _counted(_read(waiting), n_rows)
+            export_files.write(folder / path.name, columns, rows, n_rows)
         size = (folder / path.name).stat().st_size
     result = {
         "status": "completed",
@@ -56,6 +59,17 @@ def export_results(campaign_id: str, format: str) -> Outcome:  # noqa: A002 - as
         "size_bytes": size,
     }
     return Outcome(result)
+
+
+def _report(campaign: job_rows.Row, path: Path) -> tuple[Columns, int]:
+    """Write the page of the report, as `materia campaign report` does; figures if they can be."""
+    candidates = [row for piece in _pieces(campaign["id"]) for row in piece]
+    convergence = campaign_views.convergence(campaign["id"])
+    parity = campaign_views.surrogate(campaign["id"])["parity"] or {}
+    content = Content.of(campaign, candidates, convergence, parity)
+    running.progress(len(candidates), 2 * len(candidates), "drawing figures")
+    path.write_text(report.page_of(content), encoding="utf-8")
+    return Columns.of(content), len(candidates)
 
 
 def _gather(campaign: job_rows.Row, path: Path) -> tuple[Columns, int]:

@@ -22,8 +22,11 @@ MEDIA_TYPES = {
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "html": "text/html",
 }
 FORMATS = tuple(MEDIA_TYPES)
+REPORT = "html"
+"""The format that is no table but the page of the report."""
 FILE = re.compile(rf"[A-Za-z0-9_-]+-[0-9a-f]{{12}}\.({'|'.join(FORMATS)})")
 """Names of the files that exports write."""
 

@@ -10,6 +10,7 @@ from materia.errors import DefinitionError, MateriaError, NotFoundError, StateEr
 from materia.services import files
 from materia.services.work import unit_of_work
 from materia.store import campaigns as campaign_rows
+from materia.store import jobs as job_rows
 from materia.store import models as rows
 from materia.store import retrainings as retraining_rows
 from materia.store.database import database
@@ -89,6 +90,12 @@ def delete(model_id: str) -> Row:
                 f"the model {model_id!r} evaluates candidates of campaign {campaign!r}",
                 f"stop it first: `materia campaign stop {campaign}`",
             )
+        job = _job_with(work.connection, row)
+        if job is not None:
+            raise StateError(
+                f"the job {job['id']!r} ({job['task']}) uses the model {model_id!r}",
+                f"wait until it has ended, or cancel it: `materia job cancel {job['id']}`",
+            )
         rows.remove(work.connection, model_id)
         is_last = rows.at(work.connection, row["path"]) is None
     if is_last:
@@ -102,6 +109,14 @@ def _campaign_with(connection: Any, row: Row) -> str | None:
         evaluator = campaign["definition"].get("evaluator")
         if _mentions(evaluator, (row["id"], row["path"])):
             return str(campaign["id"])
+    return None
+
+
+def _job_with(connection: Any, row: Row) -> Row | None:
+    """Return a job that has not ended and uses this model."""
+    for job in job_rows.open_with_files(connection):
+        if _mentions([job["args"], job["kwargs"]], (row["id"], row["path"])):
+            return job
     return None
 
 

@@ -40,7 +40,7 @@ CLOCKS_S = 300.0
 LEFT_FILE = re.compile(
     r"\..+\.(csv|gz|parquet|model|onnx|npz|json|html|pdf|svg|png)\.(\d{1,8}|part)|\.surrogate-\w+"
 )
-LEFT_FOLDER = re.compile(r"\..+\.(csv|gz|parquet|json|xlsx)\.[a-z0-9_]{8}")
+LEFT_FOLDER = re.compile(r"\..+\.(csv|gz|parquet|json|xlsx|html)\.[a-z0-9_]{8}")
 CHECKPOINT = re.compile(r"surrogate-(\d+)\.npz")
 
 

@@ -22,6 +22,8 @@ from materia.services import datasets, files
 from materia.services.arguments import TABLES
 from materia.services.idempotency import Once
 from materia.services.work import unit_of_work
+from materia.store import datasets as rows
+from materia.store.database import database
 
 FOLDER = ".uploads"
 ABANDONED_S = 86_400.0
@@ -122,14 +124,32 @@ def keep(arrival: Arrival, *, replace: bool, delimiter: str = ",", once: Once | 
         raise DataError("the body is empty", "send the file itself as the body")
     found = datasets.describe(str(arrival.file), delimiter)
     found |= {"path": files.shown(arrival.target), "sha256": arrival.sha256}
+    found["inode"] = arrival.file.stat().st_ino
     if once is None:
         _put(arrival, replace=replace)
-        return found
-    with unit_of_work() as work:
-        # A file of a request whose answer was lost is found in its place, and is the same.
-        if once.keep(work, {"path": found["path"]}) is None:
-            _put(arrival, replace=replace)
-    return found
+    else:
+        with unit_of_work() as work:
+            # A file of a request whose answer was lost is found in its place, and is the same.
+            if once.keep(work, {"path": found["path"]}) is None:
+                _put(arrival, replace=replace)
+    return _kept(arrival.target, found)
+
+
+def _kept(target: Path, found: Row) -> Row:
+    """Keep what was seen; a file of the same content that lay there before stays its owner's."""
+    inode = found.pop("inode")
+    try:
+        stat = target.stat()
+    except FileNotFoundError:  # sent again after it was deleted
+        return datasets.listed(found, is_upload=False)
+    is_ours = stat.st_ino == inode
+    found["changed_at"] = stat.st_mtime
+    with database().read() as connection:
+        known = rows.get(connection, found["path"])
+    if known is not None and datasets.is_same(known, found):
+        is_ours = is_ours or known["is_upload"]
+    datasets.keep(found, is_upload=is_ours)
+    return datasets.listed(found, is_upload=is_ours)
 
 
 def _target(name: str) -> Path:

@@ -341,6 +341,17 @@ def has_open(connection: Connection, campaign_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def open_with_files(connection: Connection) -> list[Row]:
+    """Return id, task and arguments of jobs that are not final and may read files or models."""
+    is_such = or_(
+        jobs.c.task.like(r"tasks.ml\_tasks.%", escape="\\"),
+        jobs.c.task.like(r"tasks.data\_tasks.%", escape="\\"),
+    )
+    columns = (jobs.c.id, jobs.c.task, jobs.c.args, jobs.c.kwargs)
+    query = select(*columns).where(is_open, is_such).order_by(jobs.c.id)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def hold(connection: Connection, campaign_id: str, steps: Sequence[str]) -> set[str]:
     """Keep the waiting jobs of some steps of a campaign from being taken; returns their ids.
 

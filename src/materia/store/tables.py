@@ -306,6 +306,21 @@ models = Table(
     Index(None, "created_at", "id"),
 )
 
+datasets = Table(
+    "datasets",
+    metadata,
+    # As results show it. What is known holds while number, size and time of the files stay.
+    Column("path", Text, primary_key=True),
+    Column("n_files", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    # NULL where a large file was not read to its end.
+    Column("rows", BigInteger),
+    Column("columns", Document, nullable=False),
+    # Whether it was sent to the server, which may then delete its file.
+    Column("is_upload", Boolean, nullable=False),
+)
+
 workers = Table(
     "workers",
     metadata,

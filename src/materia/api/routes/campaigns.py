@@ -21,6 +21,7 @@ from materia.services import (
     campaign_views,
     campaigns,
     events,
+    explanation,
     exports,
     manual_results,
 )
@@ -31,6 +32,11 @@ State = Literal[
     "created", "running", "paused", "waiting", "completed", "converged", "stopped", "failed"
 ]
 Name = Annotated[str | None, Query(max_length=128, pattern=PLAIN)]
+Parameter = Annotated[str, Query(max_length=128, pattern=PLAIN, description="a key of `params`")]
+At = Annotated[
+    str | None,
+    Query(max_length=128, pattern=PLAIN, description="candidate it goes through; the best one"),
+]
 
 
 @router.post(
@@ -198,6 +204,35 @@ def surrogate(
     """Return how well the surrogate fits, by iteration and by leaving out each observation."""
     found = campaign_views.surrogate(campaign_id, with_parity=parity)
     return answer({**found, "iterations": [resources.fit(row) for row in found["iterations"]]})
+
+
+@router.get("/{campaign_id}/explanation", responses=says(schemas.Explanation, 404, 503))
+def explain(campaign_id: Id) -> Response:
+    """Return which parameters matter, how far the surrogate is right, and what may still come."""
+    return answer(explanation.explain(campaign_id))
+
+
+@router.get("/{campaign_id}/slice", responses=says(schemas.Slice, 404, 409, 422, 503))
+def along(
+    campaign_id: Id,
+    parameter: Parameter,
+    at: At = None,
+    points: Annotated[int, Query(ge=2, le=200, description="values of the parameter")] = 50,
+) -> Response:
+    """Return what the surrogate predicts along one parameter, with its uncertainty."""
+    return answer(explanation.along(campaign_id, parameter, at, points))
+
+
+@router.get("/{campaign_id}/contour", responses=says(schemas.Contour, 404, 409, 422, 503))
+def over(
+    campaign_id: Id,
+    first: Parameter,
+    second: Parameter,
+    at: At = None,
+    points: Annotated[int, Query(ge=2, le=60, description="values of each parameter")] = 25,
+) -> Response:
+    """Return what the surrogate predicts over two parameters, with its uncertainty."""
+    return answer(explanation.over(campaign_id, first, second, at, points))
 
 
 @router.get("/{campaign_id}/events", responses=says(schemas.Page[schemas.Event], 404))

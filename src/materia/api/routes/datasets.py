@@ -1,4 +1,4 @@
-"""Datasets: list the tables that tasks may read, look into one, send another one."""
+"""Datasets: list the tables that tasks may read, look into one, send and delete others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from materia.api.documentation import says, takes_a_file
 from materia.api.paging import Cursor, Limit, page_by_name
 from materia.api.problems import Refusal
 from materia.api.requests import PLAIN, Key, once_of
-from materia.services import datasets, uploads
+from materia.services import dataset_removal, datasets, uploads
 from materia.services.idempotency import Once
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -118,4 +118,10 @@ def list_datasets(limit: Limit = 50, cursor: Cursor = None) -> Response:
 @router.get("/{dataset_path:path}", responses=says(schemas.DatasetDetails, 403, 404, 501))
 def get(dataset_path: DatasetPath, delimiter: Delimiter = ",") -> Response:
     """Return what is in a dataset: columns and types, rows, and what would be learnt from it."""
-    return answer(resources.dataset(datasets.describe(dataset_path, delimiter)))
+    return answer(resources.dataset(datasets.look(dataset_path, delimiter)))
+
+
+@router.delete("/{dataset_path:path}", responses=says(schemas.Dataset, 403, 404, 409, 501))
+def delete(dataset_path: DatasetPath) -> Response:
+    """Delete a dataset that was sent here, with its files; one that something needs stays."""
+    return answer(resources.dataset(dataset_removal.delete(dataset_path)))

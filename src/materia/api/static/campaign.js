@@ -1,10 +1,12 @@
 // The page of one campaign.
 
-import { all, get, post } from "./api.js";
+import { all, get } from "./api.js";
+import { Actions } from "./campaign_actions.js";
 import { aboutWhy, candidateTable } from "./candidates.js";
 import { CampaignState, describe, isFinal } from "./campaign_state.js";
 import { Chart } from "./chart.js";
-import { chip, confirmed, copyable, h, moment, say, trail, trouble } from "./dom.js";
+import { Explanation } from "./explanation.js";
+import { chip, copyable, h, moment, say, trail, trouble } from "./dom.js";
 import { exportMenu } from "./export_menu.js";
 import { hypervolume, pairs, predictions, progress, tradeOff } from "./figures.js";
 import { between, clock, duration, number, withUnit, zone } from "./format.js";
@@ -29,7 +31,7 @@ export async function campaignPage(root, { id, signal }) {
     ]);
     const state = new CampaignState(campaign, candidates, convergence.trace, events);
     if (!view) {
-      view = new View(state);
+      view = new View(state, signal);
       root.replaceChildren(...view.elements);
     }
     view.state = state;
@@ -67,12 +69,12 @@ export async function campaignPage(root, { id, signal }) {
 }
 
 class View {
-  constructor(state) {
+  constructor(state, signal) {
     const { campaign, objectives } = state;
     this.state = state;
     this.status = h("span", { class: "status", role: "status" });
-    this.stopButton = h("button", { type: "button", class: "danger", click: () => this.#stop() }, "Stop");
-    this.pauseButton = h("button", { type: "button", class: "quiet", click: () => this.#pauseOrResume() }, "Pause");
+    this.refusal = h("div");
+    this.actions = new Actions(() => this.state, this.refusal);
     this.chip = h("span");
     this.bar = h("progress", { max: campaign.budget, "aria-label": "evaluations" });
     this.facts = h("dl", { class: "facts" });
@@ -87,6 +89,7 @@ class View {
       ];
     this.charts = this.charts.map(([title, figure]) => ({ title, figure, chart: new Chart(title, { onPick: reveal }) }));
     this.table = candidateTable(state);
+    this.explanation = new Explanation(state, { onPick: reveal, signal });
     this.log = h("ol", { class: "log", tabindex: 0, "aria-label": "Events, newest first" });
     this.elements = this.#elements(campaign, isSingle);
   }
@@ -107,17 +110,18 @@ class View {
     });
     return [
       trail("Campaigns", "#/campaigns", name),
-      h("div", { class: "head" }, h("h1", {}, name), this.chip, this.status, this.pauseButton, this.stopButton),
+      h("div", { class: "head" }, h("h1", {}, name), this.chip, this.status, this.actions.elements),
       h("p", { class: "identity muted" }, h("code", {}, id), ` · seed ${definition.optimizer.seed} · evaluator ${definition.evaluator?.type ?? "none"}`),
       definition.description && h("p", { class: "description" }, definition.description),
-      this.trouble, this.bar, this.facts,
+      this.refusal, this.trouble, this.bar, this.facts,
       h("div", { class: "figures" }, this.charts.map(({ title, chart }, place) =>
         h("figure", {}, h("figcaption", {}, title,
           place === 0 && h("ul", { class: "legend" }, legend.map(([kind, text]) => h("li", { class: kind }, text)))), chart.element))),
+      this.explanation.element,
       h("div", { class: "head" }, h("h2", {}, "Candidates"), filter),
       h("p", { class: "muted" }, aboutWhy(definition.objectives)), this.table.element,
       h("h2", {}, "Results as files"), exportMenu(id),
-      h("p", { class: "muted" }, "results.csv, the figures and report.html, in the folder where materia up was started (elsewhere add --data-dir, or --server with the key in MATERIA_API_KEY):"),
+      h("p", { class: "muted" }, "The report with its figures as files, in the folder where materia up was started (elsewhere add --data-dir, or --server with the key in MATERIA_API_KEY):"),
       copyable(`materia campaign report ${id}`),
       h("h2", {}, "Events ", h("small", {}, `times in ${zone()}`)), this.log,
       h("details", {}, h("summary", {}, "Definition"), h("pre", {}, JSON.stringify(definition, null, 2))),
@@ -127,12 +131,13 @@ class View {
   draw() {
     const { campaign } = this.state;
     if (this.chip.textContent !== campaign.state) this.chip.replaceChildren(chip(campaign.state));
-    this.stopButton.hidden = this.pauseButton.hidden = this.status.hidden = isFinal(campaign.state);
-    say(this.pauseButton, campaign.state === "paused" ? "Resume" : "Pause");
+    this.status.hidden = isFinal(campaign.state);
+    this.actions.draw(campaign);
     this.bar.max = campaign.budget;
     this.bar.value = this.state.n_evaluated;
     for (const { figure, chart } of this.charts) chart.draw(figure(this.state));
     this.table.update(this.state.list);
+    this.explanation.heardOf(this.state.n_evaluated - this.state.n_failed);
     this.trouble.replaceChildren(...(campaign.error ? [trouble(campaign.error)] : []));
     this.#drawLog();
     this.drawTimes();
@@ -170,20 +175,5 @@ class View {
     const events = this.state.events.slice(-200).reverse();
     this.log.replaceChildren(...events.map((event) =>
       h("li", {}, moment(event.time, clock(event.time)), h("span", {}, describe(event, number)))));
-  }
-
-  async #pauseOrResume() {
-    const { campaign } = this.state;
-    const verb = campaign.state === "paused" ? "resume" : "pause";
-    await post(`/campaigns/${encodeURIComponent(campaign.id)}/${verb}`).catch((problem) =>
-      this.trouble.replaceChildren(trouble(problem)));
-  }
-
-  async #stop() {
-    const { campaign, n_evaluated } = this.state;
-    const detail = `Nothing new is started. The ${n_evaluated} evaluations so far are kept, and so are those that run now.`;
-    if (!(await confirmed(`Stop ${campaign.name}?`, detail, "Stop campaign"))) return;
-    await post(`/campaigns/${encodeURIComponent(campaign.id)}/stop`).catch((problem) =>
-      this.trouble.replaceChildren(trouble(problem)));
   }
 }

@@ -23,7 +23,9 @@ export function ticks(low, high, about) {
   return Array.from({ length: last - first + 1 }, (_, place) => Number(((first + place) * step).toPrecision(12)));
 }
 
-function span(values, { whole = false, from } = {}) {
+const shortened = (text) => (text.length > 14 ? `${text.slice(0, 13)}…` : text);
+
+function span(values, { whole = false, from, exact = false } = {}) {
   let low = Math.min(...values);
   let high = Math.max(...values);
   if (from !== undefined) low = Math.min(low, from);
@@ -32,12 +34,16 @@ function span(values, { whole = false, from } = {}) {
     const room = Math.abs(low) * 0.05 || 0.5;
     [low, high] = [low - room, high + room];
   }
+  if (exact) return [low, high];
   const room = whole ? 0.5 : (high - low) * 0.05;
   return [from === undefined ? low - room : low, high + room];
 }
 
 /**
- * Draws {x: {label, whole?, from?}, y: {label}, lines, points}.
+ * Draws {x: {label, whole?, from?, exact?, ticks?, written?}, y: {label, …}, lines, bands?, cells?, points}.
+ *
+ * `ticks` are [[place, text]...] instead of round numbers, `written` turns a place into text. A band is
+ * {points: [[x, low, high]...]}, a cell {x: [from, to], y: [from, to], strength, isAllowed, text}.
  *
  * A line is {class, points: [[x, y]...], stairs?: "x"|"y"}: stairs go along that axis first. A point
  * is {id, x, y, class, star?, bar?: [low, high], text: [title, ...lines]}.
@@ -70,11 +76,14 @@ export class Chart {
   #paint() {
     const width = this.element.clientWidth;
     if (!width) return;
-    const { x, y, lines, points } = this.spec;
-    const places = [...points.map((p) => [p.x, p.y]), ...lines.flatMap((line) => line.points)];
+    const { x, y, lines, points, bands = [], cells = [] } = this.spec;
+    const places = cells.length ? cells.flatMap((cell) => [[cell.x[0], cell.y[0]], [cell.x[1], cell.y[1]]]) : [
+      ...points.map((p) => [p.x, p.y]), ...lines.flatMap((line) => line.points),
+      ...bands.flatMap((band) => band.points.flatMap(([at, low, high]) => [[at, low], [at, high]])),
+    ];
     this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.svg.setAttribute("height", HEIGHT);
-    if (!points.length) {
+    if (!places.length) {
       this.#visit(null);
       this.svg.replaceChildren(s("text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "nothing to show yet"));
       return;
@@ -83,28 +92,50 @@ export class Chart {
     let [y0, y1] = span(places.map(([, value]) => value), y);
     // Down and up to a tick, so that no point lies where the axis says nothing.
     const step = stepOf(y0, y1, 8);
-    [y0, y1] = [Math.floor(y0 / step + 1e-9) * step, Math.ceil(y1 / step - 1e-9) * step];
-    const yTicks = ticks(y0, y1, (y1 - y0) / step);
-    const left = 16 + 7.2 * Math.max(...yTicks.map((tick) => number(tick).length));
+    if (!y.exact) [y0, y1] = [Math.floor(y0 / step + 1e-9) * step, Math.ceil(y1 / step - 1e-9) * step];
+    const marked = (axis, found) => axis.ticks ?? found.map((tick) => [tick, (axis.written ?? number)(tick)]);
+    const yTicks = marked(y, ticks(y0, y1, y.exact ? 6 : (y1 - y0) / step)).map(([tick, text]) => [tick, shortened(text)]);
+    const left = 16 + 7.2 * Math.max(...yTicks.map(([, text]) => text.length));
     const right = width - EDGE.right;
     const bottom = HEIGHT - EDGE.bottom;
     this.across = (value) => left + ((value - x0) / (x1 - x0)) * (right - left);
     this.up = (value) => bottom - ((value - y0) / (y1 - y0)) * (bottom - EDGE.top);
     let xTicks = ticks(x0, x1, Math.floor((right - left) / 70));
     if (x.whole) xTicks = xTicks.filter(Number.isInteger);
+    xTicks = marked(x, xTicks);
+    // Words that have no room are left out evenly; the tip of a point has them all.
+    const longest = Math.max(...xTicks.map(([, text]) => shortened(text).length), 1);
+    const every = Math.ceil((xTicks.length * (longest * 7.2 + 10)) / (right - left));
+    if (x.ticks) xTicks = xTicks.filter((_, place) => place % every === 0);
     this.svg.replaceChildren(
       s("g", { class: "grid" },
-        yTicks.map((tick) => s("line", { x1: left, x2: right, y1: this.up(tick), y2: this.up(tick) }))),
+        yTicks.map(([tick]) => s("line", { x1: left, x2: right, y1: this.up(tick), y2: this.up(tick) }))),
       s("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }),
       s("g", { class: "ticks" },
-        xTicks.map((tick) => s("text", { x: this.across(tick), y: bottom + 18, "text-anchor": "middle" }, number(tick))),
-        yTicks.map((tick) => s("text", { x: left - 8, y: this.up(tick) + 4, "text-anchor": "end" }, number(tick)))),
+        xTicks.map(([tick, text]) => s("text", { x: this.across(tick), y: bottom + 18, "text-anchor": "middle" }, shortened(text))),
+        yTicks.map(([tick, text]) => s("text", { x: left - 8, y: this.up(tick) + 4, "text-anchor": "end" }, text))),
       s("text", { class: "label", x: (left + right) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, x.label),
       s("text", { class: "label", x: 4, y: 16 }, y.label),
+      ...cells.map((cell) => this.#cell(cell)),
+      ...bands.map((band) => s("path", { class: "band", d: this.#band(band) })),
       ...lines.map((line) => s("path", { class: `line ${line.class}`, d: this.#path(line) })),
       ...points.map((point) => this.#mark(point)),
       (this.ring = s("circle", { class: "ring", r: 9, visibility: "hidden" })));
     if (this.active) this.#visit(points.find(({ id }) => id === this.active) ?? null);
+  }
+
+  #cell({ x: [x0, x1], y: [y0, y1], strength, isAllowed, text }) {
+    const [left, top] = [this.across(x0), this.up(y1)];
+    return s("rect", {
+      class: isAllowed ? "cell" : "cell barred", x: left.toFixed(1), y: top.toFixed(1), "fill-opacity": (0.05 + 0.8 * strength).toFixed(3),
+      width: (this.across(x1) - left + 0.3).toFixed(1), height: (this.up(y0) - top + 0.3).toFixed(1),
+    }, s("title", {}, text));
+  }
+
+  #band({ points }) {
+    const at = ([x, y]) => `${this.across(x).toFixed(1)} ${this.up(y).toFixed(1)}`;
+    const border = [...points.map(([x, low]) => [x, low]), ...points.map(([x, , high]) => [x, high]).reverse()];
+    return `M${border.map(at).join("L")}Z`;
   }
 
   #path({ points, stairs }) {

@@ -1,19 +1,23 @@
 // The page of one dataset: its columns, and what would be learnt from it.
 
-import { get } from "./api.js";
-import { breakable, copyable, h, moment, trail } from "./dom.js";
+import { get, request } from "./api.js";
+import { breakable, confirmed, copyable, h, moment, trail, trouble } from "./dom.js";
 import { bytes, clockWithZone, day, number } from "./format.js";
 import { factList } from "./listing.js";
 import { Table } from "./table.js";
 
 export async function datasetPage(root, { id, signal }) {
   root.replaceChildren(h("p", { class: "muted" }, "Loading…"));
-  const dataset = await get(`/datasets/${encodeURIComponent(id)}`, signal);
+  const resource = `/datasets/${encodeURIComponent(id)}`;
+  const dataset = await get(resource, signal);
+  const problem = h("div");
+  const remove = h("button", { type: "button", class: "danger", click: () => deleteDataset() }, "Delete");
   const { learning } = dataset;
   document.title = `${dataset.path} · MatCraft`;
   root.replaceChildren(
     trail("Datasets", "#/datasets", dataset.path),
-    h("div", { class: "head" }, h("h1", {}, breakable(dataset.path))),
+    h("div", { class: "head" }, h("h1", {}, breakable(dataset.path)), dataset.is_upload && remove),
+    problem,
     factList([
       ["Rows", dataset.rows === null ? "not counted: it is large" : dataset.rows.toLocaleString("en")],
       ["Rejected rows", dataset.rows_rejected || null],
@@ -29,7 +33,18 @@ export async function datasetPage(root, { id, signal }) {
     h("h2", {}, "Use it"),
     copyable(`materia model train ${quoted(dataset.path)}${learning.target ? ` target=${quoted(learning.target)}` : ""} --wait`),
     copyable(`materia job submit data_tasks.process_large_csv file_path=${quoted(dataset.path)} output_path=out/processed.csv --wait`),
-    dataset.sha256 && h("p", { class: "muted" }, "SHA-256 ", h("code", {}, dataset.sha256)));
+    dataset.sha256 && h("p", { class: "muted" }, "SHA-256 ", h("code", {}, dataset.sha256)),
+    !dataset.is_upload && h("p", { class: "muted" }, "It was not sent to this server, so it cannot be deleted here."));
+
+  async function deleteDataset() {
+    if (!(await confirmed("Delete this dataset?", `${dataset.path} and its file will be gone.`, "Delete dataset"))) return;
+    try {
+      await request("DELETE", resource);
+      location.hash = "#/datasets";
+    } catch (error) {
+      problem.replaceChildren(trouble(error));
+    }
+  }
 }
 
 /** A word of a command line. */

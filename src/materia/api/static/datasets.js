@@ -6,8 +6,16 @@ import { ago, bytes } from "./format.js";
 import { ListPage } from "./listing.js";
 import { Table } from "./table.js";
 
+/** How many columns are of each type. */
+function typesOf({ types }) {
+  return types ? Object.entries(types).map(([type, n]) => `${n} ${type}`).join(", ") : "not looked into yet";
+}
+
 const COLUMNS = [
   { id: "path", title: "Path", text: true, value: (row) => row.path, cell: (row) => h("a", { href: pageOf("datasets", row.path) }, breakable(row.path)) },
+  { id: "rows", title: "Rows", hint: "counted when it is sent or looked at", value: (row) => row.rows, cell: (row) => (row.rows === null ? "–" : row.rows.toLocaleString("en")) },
+  { id: "columns", title: "Columns", value: (row) => row.n_columns, cell: (row) => row.n_columns ?? "–" },
+  { id: "types", title: "Types", text: true, value: typesOf, cell: (row) => h("span", { class: "types" }, typesOf(row)) },
   { id: "kind", title: "Kind", text: true, value: (row) => row.kind },
   { id: "files", title: "Files", value: (row) => row.n_files },
   { id: "size", title: "Size", value: (row) => row.size_bytes, cell: (row) => bytes(row.size_bytes) },

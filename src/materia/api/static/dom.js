@@ -75,6 +75,26 @@ export function confirmed(question, detail, yes) {
   });
 }
 
+/** Ask for one value in a field; resolves to its text, or to null. */
+export function asked(question, detail, label, field, yes) {
+  return new Promise((resolve) => {
+    let answer = null;
+    const form = h("form", { submit: () => { answer = field.value; }, method: "dialog" },
+      h("h2", { id: "question" }, question), h("p", {}, detail), h("label", { for: field.id }, label), field,
+      h("div", { class: "actions" },
+        h("button", { type: "button", class: "quiet", click: () => dialog.close() }, "Cancel"),
+        h("button", { type: "submit", class: "main" }, yes)));
+    const dialog = h("dialog", { "aria-labelledby": "question" }, form);
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(answer);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    field.select();
+  });
+}
+
 /** A line of text with a button that copies it. */
 export function copyable(text) {
   const code = h("code", {}, text);

@@ -3,15 +3,15 @@
 import { download, get, post } from "./api.js";
 import { h, say, trouble } from "./dom.js";
 
-const FORMATS = ["csv", "xlsx", "parquet", "json"];
+const FORMATS = { csv: "Candidates as csv", xlsx: "Candidates as xlsx", parquet: "Candidates as parquet", json: "Candidates as json", html: "Report, a page with figures (html)" };
 const FINAL = ["SUCCEEDED", "FAILED", "CANCELLED", "QUARANTINED"];
 const PAUSE_MS = 500;
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 
 export function exportMenu(id) {
-  const format = h("select", { id: "format", "aria-label": "Format of the export" }, FORMATS.map((name) => h("option", { value: name }, name)));
-  const button = h("button", { type: "button", id: "export", click: start }, "Export candidates");
+  const format = h("select", { id: "format", "aria-label": "Format of the export" }, Object.entries(FORMATS).map(([name, title]) => h("option", { value: name }, title)));
+  const button = h("button", { type: "button", id: "export", click: start }, "Download");
   const status = h("span", { id: "export-status", class: "muted", role: "status" });
   const problem = h("div");
   const element = h("div", {}, h("p", {}, format, " ", button, " ", status), problem);

@@ -1,7 +1,7 @@
 // The page of health: how every part is, and why one is not well.
 
 import { get } from "./api.js";
-import { chip, h, say, trouble } from "./dom.js";
+import { breakable, chip, h, say, trouble } from "./dom.js";
 import { ago, bytes, clockWithZone, number } from "./format.js";
 import { poll } from "./live.js";
 import { Table } from "./table.js";
@@ -11,6 +11,8 @@ const TITLES = {
   database: "Database", broker: "Broker (Redis)", scheduler: "Scheduler", workers: "Workers", cluster: "Ray cluster",
   disk: "Disk", check: "Regular check",
 };
+
+const STATUSES = ["not_configured", "not_checked", "healthy", "degraded", "unhealthy"];
 
 /** What a healthy part has to tell. */
 function told(name, part) {
@@ -26,14 +28,14 @@ const tables = () => ({
     label: "Parts", key: (row) => row.name, sort: { by: "state", down: true }, nothing: "",
     columns: [
       { id: "name", title: "Part", text: true, value: (row) => TITLES[row.name] ?? row.name },
-      { id: "state", title: "State", text: true, value: (row) => ["healthy", "degraded", "unhealthy"].indexOf(row.status), cell: (row) => chip(row.status) },
+      { id: "state", title: "State", text: true, value: (row) => STATUSES.indexOf(row.status), cell: (row) => chip(row.status.replace("_", " ")) },
       { id: "said", title: "Found", text: true, value: (row) => row.said, cell: (row) => h("span", { class: "reason" }, row.said) },
     ],
   }),
   queues: new Table({
     label: "Queues", key: (row) => row.name, sort: { by: "name", down: false }, nothing: "Not known.",
     columns: [
-      { id: "name", title: "Queue", text: true, value: (row) => row.name },
+      { id: "name", title: "Queue", text: true, value: (row) => row.name, cell: (row) => h("span", {}, breakable(row.name)) },
       { id: "fault", title: "State", text: true, value: (row) => (row.fault ? "at fault" : row.workers.length ? "served" : "not served"), cell: (row) => chip(row.fault ? "error" : row.workers.length ? "served" : "not served") },
       { id: "waiting", title: "Waiting", value: (row) => row.waiting },
       { id: "running", title: "Running", value: (row) => row.running },
