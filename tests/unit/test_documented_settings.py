@@ -45,8 +45,10 @@ def test_every_variable_that_the_code_reads_or_names_is_documented() -> None:
     files = (ROOT / "src" / "materia").rglob("*.py")
     named = {name for file in files for name in re.findall(r"MATERIA_[A-Z_]+", file.read_text())}
     rules = {name for name in named if name.startswith("MATERIA_CELERY_")}
+    rules.add("MATERIA_EVALUATOR_TOKEN_")
     assert named - rules - set(ROWS) - {MARK} == set()
     assert "`MATERIA_CELERY_<NAME>`" in SETTINGS
+    assert "`MATERIA_EVALUATOR_TOKEN_<NAME>`" in SETTINGS
 
 
 def test_the_documented_overrides_of_celery_take_effect(monkeypatch: pytest.MonkeyPatch) -> None:
