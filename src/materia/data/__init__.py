@@ -32,6 +32,7 @@ def aggregate(
     *,
     group_by: Sequence[str] = (),
     aggregations: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+    shown: Callable[[Path], str] = str,
     progress: Progress,
 ) -> dict[str, Any]:
     """Summarise tables, each and together; see `materia.data.aggregation`."""
@@ -39,7 +40,12 @@ def aggregate(
     from materia.data.aggregation import aggregate
 
     return aggregate(
-        sources, output, group_by=group_by, aggregations=aggregations, progress=progress
+        sources,
+        output,
+        group_by=group_by,
+        aggregations=aggregations,
+        shown=shown,
+        progress=progress,
     )
 
 

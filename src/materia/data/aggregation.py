@@ -46,6 +46,7 @@ def aggregate(
     *,
     group_by: Sequence[str] = (),
     aggregations: Mapping[str, Sequence[str] | str] | Sequence[str] | None = None,
+    shown: Callable[[Path], str] = str,
     progress: Progress,
 ) -> dict[str, Any]:
     """Summarise tables.
@@ -59,6 +60,7 @@ def aggregate(
         output: One of these kinds, or .json for the result itself.
         group_by: Columns of every source that is used.
         aggregations: Functions of `FUNCTIONS` by column, or for every column; all by default.
+        shown: Says how paths are written in the result and in the output.
         progress: Told bytes or rows read of each source; may raise to stop.
 
     Raises:
@@ -73,9 +75,9 @@ def aggregate(
         suffix_of(output)
     with kept_memory(), _scratch(output) as folder:
         names = None if wanted.by_column is None else {*wanted.by_column, *group_by}
-        read, failed = _read_all(sources, names, Path(folder), progress)
+        read, failed = _read_all(sources, names, Path(folder), shown, progress)
         _check_columns(read, group_by, wanted)
-        result = _result(read, failed, group_by, wanted, output)
+        result = _result(read, failed, group_by, wanted, output, shown)
         progress(len(sources), len(sources), "writing")
         if output is not None:
             _write(output, Path(folder), result, bool(group_by))
@@ -159,7 +161,11 @@ def _scratch(output: Path | None) -> Any:
 
 
 def _read_all(
-    sources: Sequence[Path], names: set[str] | None, folder: Path, progress: Progress
+    sources: Sequence[Path],
+    names: set[str] | None,
+    folder: Path,
+    shown: Callable[[Path], str],
+    progress: Progress,
 ) -> tuple[list[_Read], list[dict[str, Any]]]:
     """Read the columns `names`, or all, of every source that can be read."""
     read: list[_Read] = []
@@ -173,7 +179,7 @@ def _read_all(
             place = folder / f"source-{number}"
             read.append(_Reader(source, names, place, tick, len(sources) == 1).read())
         except MateriaError as error:
-            failed.append({"source": str(source), "error": error.message, "hint": error.hint})
+            failed.append({"source": shown(source), "error": error.message, "hint": error.hint})
     if not read:
         raise DataError(f"no source can be read: {failed[0]['error']}", failed[0]["hint"])
     return read, failed
@@ -286,6 +292,7 @@ def _result(
     group_by: Sequence[str],
     wanted: _Wanted,
     output: Path | None,
+    shown: Callable[[Path], str],
 ) -> dict[str, Any]:
     types = _common_types(read)
     together = pl.concat([one.frame(types) for one in read], how="diagonal")
@@ -297,7 +304,7 @@ def _result(
         "num_sources": len(read) + len(failed),
         "summaries": [
             {
-                "source": str(one.source),
+                "source": shown(one.source),
                 "rows": one.n_rows,
                 "columns": list(one.columns),
                 "rows_rejected": one.n_rejected,
@@ -306,11 +313,11 @@ def _result(
             for one, summary in zip(read, summaries, strict=True)
         ],
         "failed": failed,
-        "schema_differences": _differences(read),
+        "schema_differences": _differences(read, shown),
         "overall": summaries[0] if len(read) == 1 else _summary(together, types, wanted),
         "group_by": list(group_by),
         "groups": _groups(together, types, group_by, wanted) if group_by else [],
-        "output_file": None if output is None else str(output),
+        "output_file": None if output is None else shown(output),
     }
 
 
@@ -389,12 +396,12 @@ def _groups(
     return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dicts()]
 
 
-def _differences(read: Sequence[_Read]) -> list[dict[str, Any]]:
+def _differences(read: Sequence[_Read], shown: Callable[[Path], str]) -> list[dict[str, Any]]:
     """Return which columns are not the same in every source, in presence or type."""
     differences = []
     for name in dict.fromkeys(name for one in read for name in one.columns):
-        missing = [str(one.source) for one in read if name not in one.columns]
-        types = {str(one.source): _kind(one.columns[name]) for one in read if name in one.columns}
+        missing = [shown(one.source) for one in read if name not in one.columns]
+        types = {shown(one.source): _kind(one.columns[name]) for one in read if name in one.columns}
         if missing or len(set(types.values()) - {"empty"}) > 1:
             differences.append({"column": name, "missing_in": missing, "types": types})
     return differences

@@ -224,7 +224,8 @@ def _move(folder: Path, arrival: Arrival, place: str, reason: str | None) -> Pat
     try:
         if _stamp(source.lstat()) != arrival.stamp:
             return None
-        for target in _names(_open_place(folder / place), arrival.name):
+        opened = _open_place(folder / place)
+        for target in (opened / name for name in numbered(arrival.name)):
             if _is_another(target, source):
                 continue
             if reason is not None:
@@ -246,11 +247,12 @@ def _open_place(path: Path) -> Path:
     return path
 
 
-def _names(folder: Path, name: str) -> Iterator[Path]:
-    yield folder / name
+def numbered(name: str) -> Iterator[str]:
+    """Yield names for a file, of which the first free one is taken: a.csv, a-1.csv, a-2.csv …"""
+    yield name
     stem, suffix = name[: -len(".csv")], name[-len(".csv") :]
     for number in count(1):
-        yield folder / f"{stem}-{number}{suffix}"
+        yield f"{stem}-{number}{suffix}"
 
 
 def _is_another(target: Path, source: Path) -> bool:

@@ -8,7 +8,7 @@ from 0 without the header, or the value of the column that `id_column` names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +140,10 @@ def predict_batch(item: BatchItem, plan: PredictionPlan) -> BatchOutcome:
 
 
 def summarise(
-    items: Sequence[BatchItem], outcomes: Mapping[int, BatchOutcome], failures: Mapping[int, str]
+    items: Sequence[BatchItem],
+    outcomes: Mapping[int, BatchOutcome],
+    failures: Mapping[int, str],
+    shown: Callable[[Path], str] = str,
 ) -> dict[str, Any]:
     """Return the answer for all batches, in their order.
 
@@ -148,6 +151,7 @@ def summarise(
         items: All of them.
         outcomes: Of those that succeeded, by place.
         failures: Why others did not, by place.
+        shown: Says how paths are written in it.
 
     Raises:
         DataError: None succeeded.
@@ -161,8 +165,10 @@ def summarise(
         "status": "success" if len(done) == len(items) else "partial",
         "total_predictions": sum(outcome.n_rows for outcome in done),
         "predictions": first,
-        "output_files": [str(outcome.output) for outcome in done],
-        "batches": [_batch(item, outcomes.get(i), failures.get(i)) for i, item in enumerate(items)],
+        "output_files": [shown(outcome.output) for outcome in done],
+        "batches": [
+            _batch(item, outcomes.get(i), failures.get(i), shown) for i, item in enumerate(items)
+        ],
     }
 
 
@@ -214,14 +220,19 @@ def _output(answers: Sequence[Answer], plan: PredictionPlan, frame: pl.DataFrame
     return pl.DataFrame(columns)
 
 
-def _batch(item: BatchItem, outcome: BatchOutcome | None, failure: str | None) -> dict[str, Any]:
+def _batch(
+    item: BatchItem,
+    outcome: BatchOutcome | None,
+    failure: str | None,
+    shown: Callable[[Path], str],
+) -> dict[str, Any]:
     if outcome is None:
         reason = failure or "not predicted"
-        return {"status": "failed", "source": str(item.source), "error": reason}
+        return {"status": "failed", "source": shown(item.source), "error": reason}
     return {
         "status": "success",
-        "source": str(item.source),
-        "output_file": str(outcome.output),
+        "source": shown(item.source),
+        "output_file": shown(outcome.output),
         "rows": outcome.n_rows,
         "ignored_columns": outcome.ignored_columns,
         "unknown_categories": outcome.unknown_categories,

@@ -318,8 +318,7 @@ def batch_predictions(
         unpack=_unpack_batch,
         message="batches predicted",
     )
-    result = prediction.summarise(items, outcomes, failures)
-    result["output_files"] = [files.shown(Path(name)) for name in result["output_files"]]
+    result = prediction.summarise(items, outcomes, failures, files.shown)
     partial.forget()
     return Outcome({**result, "items_resumed": n_resumed})
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from materia.store.jobs import FINAL, JobState, Row
 
 PROCESS = "tasks.data_tasks.process_large_csv"
 KEY = "inbox:"
+PROCESSED = "processed"
 
 logger = log.logger(__name__)
 
@@ -52,11 +55,14 @@ def aggregate_data(
     sources = [files.resolve(name) for name in data_sources]
     output = None if output_path is None else files.writable(output_path)
     result = aggregate_tables(
-        sources, output, group_by=group_by, aggregations=aggregations, progress=running.progress
+        sources,
+        output,
+        group_by=group_by,
+        aggregations=aggregations,
+        shown=files.shown,
+        progress=running.progress,
     )
-    for summary in result["summaries"]:
-        summary.update(_shown(summary, "source"))
-    return Outcome(_shown(result, "output_file"))
+    return Outcome(result)
 
 
 def _shown(result: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -67,7 +73,11 @@ def _shown(result: dict[str, Any], *names: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Ledger:
-    """The content that was taken before: each has a job with a key of its own."""
+    """The content that was taken before: each has a job with a key of its own.
+
+    A job that ended without success has its key only until its file is put away: whoever drops the
+    file once more wants another try.
+    """
 
     def __contains__(self, sha256: object) -> bool:
         return _job_of(str(sha256)) is not None
@@ -82,10 +92,13 @@ def process_new_data() -> Outcome:
     """Submit a job for each new file of the inbox, and put away those whose job has ended.
 
     A file that still grows waits for the next look. One whose content was taken before is not
-    taken again, whatever its name.
+    taken again, whatever its name, unless its job failed and the file was put away since.
     """
     config = settings.current()
     folder = files.resolve(config.new_data_dir)
+    # Before the look: a job that fails while it lasts leaves a file that is put away by the next.
+    with database().read() as connection:
+        before = job_rows.without_success(connection, KEY)
     try:
         found = inbox.look(
             folder,
@@ -96,31 +109,61 @@ def process_new_data() -> Outcome:
         )
     except NotFoundError:
         return Outcome({"status": "no_data", "files": []})
-    for arrival in found.known:
-        _put_away(folder, arrival)
+    ended = {job["id"] for job in before if job["state"] in FINAL}
+    ended |= {job_id for arrival in found.known if (job_id := _put_away(folder, arrival))}
     for name, reason in found.refused.items():
         logger.warning("file_of_the_inbox_refused", file=name, reason=reason)
-    new = [_job(folder, arrival) for arrival in found.new]
+    names = _OutputNames(before)
+    new = [_job(folder, arrival, names) for arrival in found.new]
 
     def submit(work: Work) -> None:
+        job_rows.give_up_keys(work.connection, ended)
         submission.add(work, new)
 
     taken = [
-        {"file": arrival.name, "task_id": job.id}
+        {"file": arrival.name, "task_id": job.id, "output_file": job.kwargs["output_path"]}
         for arrival, job in zip(found.new, new, strict=True)
     ]
     rest = {"growing": found.growing, "refused": found.refused}
     return Outcome({"status": "scheduled" if taken else "no_data", "files": taken, **rest}, submit)
 
 
-def _job(folder: Path, arrival: inbox.Arrival) -> NewJob:
+class _OutputNames:
+    """Names of files in `processed` that no other job of the inbox has written or will write.
+
+    Args:
+        jobs: Those of the inbox that may be about to write.
+    """
+
+    def __init__(self, jobs: Sequence[Row]) -> None:
+        self._taken: set[str] = set()
+        for job in jobs:
+            if job["state"] not in FINAL:
+                self._taken |= _written(Path(job["kwargs"]["output_path"]).name)
+
+    def choose(self, name: str) -> str:
+        """Return a name for the output of a file, numbered where the file's own is not free."""
+        folder = files.resolve(PROCESSED)
+        for found in inbox.numbered(name):
+            written = _written(found)
+            if not written & self._taken and not any(os.path.lexists(folder / n) for n in written):
+                self._taken |= written
+                return found
+        raise AssertionError("numbers do not end")
+
+
+def _written(name: str) -> set[str]:
+    """Return the names that a job of the inbox may write: its output, and what it rejects."""
+    return {name, f"{name}.rejects.csv", f"{name[: -len('.csv')]}.rejects.csv"}
+
+
+def _job(folder: Path, arrival: inbox.Arrival, names: _OutputNames) -> NewJob:
     return NewJob(
         task=PROCESS,
-        # Follows from the content: a second run of this look submits the same job.
-        id=f"inbox-{arrival.sha256[:40]}",
+        id=_free_id(arrival.sha256),
         kwargs={
             "file_path": files.shown(folder / arrival.name),
-            "output_path": f"processed/{arrival.name}",
+            "output_path": f"{PROCESSED}/{names.choose(arrival.name)}",
             "transformations": settings.current().new_data_transformations,
         },
         idempotency_key=KEY + arrival.sha256,
@@ -129,14 +172,34 @@ def _job(folder: Path, arrival: inbox.Arrival) -> NewJob:
     )
 
 
-def _put_away(folder: Path, arrival: inbox.Arrival) -> None:
-    """Move a file whose job has ended; one that is still worked on stays."""
+def _free_id(sha256: str) -> str:
+    """Return the id of the next job of some content.
+
+    It follows from the content: another look at the same time submits the same job.
+    """
+    first = f"inbox-{sha256[:40]}"
+    with database().read() as connection:
+        for number in count(1):
+            found = first if number == 1 else f"{first}-{number}"
+            if job_rows.get(connection, found) is None:
+                return found
+    raise AssertionError("numbers do not end")
+
+
+def _put_away(folder: Path, arrival: inbox.Arrival) -> str | None:
+    """Move a file whose job has ended; one that is still worked on stays.
+
+    Returns:
+        The id of the job, where it ended without success.
+    """
     job = _job_of(arrival.sha256)
     if job is None or job["state"] not in FINAL:
-        return
+        return None
     if job["state"] == JobState.SUCCEEDED:
         inbox.move_done(folder, arrival)
-        return
+        return None
     error = job["error"] or {}
-    reason = f"{error.get('message', job['state'])}\n{error.get('hint') or ''}"
-    inbox.move_failed(folder, arrival, f"{reason.strip()}\njob: {job['id']}\n")
+    reason = f"{error.get('message', job['state'])}\n{error.get('hint') or ''}".strip()
+    again = f"to have it tried again, move it back into '{files.shown(folder)}'"
+    inbox.move_failed(folder, arrival, f"{reason}\njob: {job['id']}\n{again}\n")
+    return str(job["id"])

@@ -445,6 +445,19 @@ def by_key(connection: Connection, idempotency_key: str) -> Row | None:
     return dict(row) if row else None
 
 
+def without_success(connection: Connection, prefix: str) -> list[Row]:
+    """Return id, state and kwargs of jobs whose keys begin so and that have not succeeded."""
+    is_one = jobs.c.idempotency_key.startswith(prefix, autoescape=True)
+    query = select(jobs.c.id, jobs.c.state, jobs.c.kwargs)
+    return paging.rows_of(connection.execute(query.where(is_one, jobs.c.state != "SUCCEEDED")))
+
+
+def give_up_keys(connection: Connection, ids: Collection[str]) -> None:
+    """Take their idempotency keys from jobs, so that other jobs may have them."""
+    statement = update(jobs).where(jobs.c.id.in_(list(ids))).values(idempotency_key=None)
+    connection.execute(statement)
+
+
 def page(
     connection: Connection,
     *,
