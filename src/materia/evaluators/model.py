@@ -70,7 +70,8 @@ class Source:
     """The model of one objective.
 
     Attributes:
-        name: As the definition calls it.
+        name: Its path as the definition has it, or its id; a name of a retrained model that the
+            definition has stands for the champion's.
         path: Of its file.
         sha256: Of the whole file.
         card: What the model says of itself.
@@ -126,9 +127,15 @@ class ModelEvaluator(Evaluator):
         return findings
 
     def pinned(self) -> dict[str, Any]:
-        """Return the options with the hash of every file."""
+        """Return the options with the hash of every file, and the ids of champions by now."""
         hashes = {objective: source.sha256 for objective, source in self._sources.items()}
-        return self.options.model_dump(mode="json", exclude_defaults=True) | {"sha256": hashes}
+        options = self.options.model_dump(mode="json", exclude_defaults=True)
+        given = options.get("model_id")
+        if isinstance(given, dict):
+            options["model_id"] = {name: self._sources[name].name for name in given}
+        elif given is not None:
+            (options["model_id"],) = {source.name for source in self._sources.values()}
+        return options | {"sha256": hashes}
 
     def evaluate(self, params: Mapping[str, Any], *, seed: int) -> Evaluation:
         """Return what the models predict; deterministic, the seed is not used."""
@@ -288,7 +295,8 @@ def _found(kind: str, name: str, places: Places) -> Source:
             f"the file of model '{name}' is not the one that was registered",
             "restore it from a copy, or train the model again",
         )
-    return Source(name, path, digest, row["card"], Schema.from_data(row["card"].get("schema")))
+    schema = Schema.from_data(row["card"].get("schema"))
+    return Source(row["id"], path, digest, row["card"], schema)
 
 
 def _registered(model_id: str) -> dict[str, Any]:
@@ -300,11 +308,12 @@ def _registered(model_id: str) -> dict[str, Any]:
     row = None
     if not is_new:
         with database().read() as connection:
-            row = models.get(connection, model_id)
+            row = models.named(connection, model_id)
     if row is None:
         raise NotFoundError(
             f"there is no model '{model_id}'" + (f" on '{config.data_dir}'" if is_new else ""),
-            "training tells the id of a model; model_path names a file",
+            "training tells the id of a model; an entry of the retraining table stands for its"
+            " champion once it has one; model_path names a file",
         )
     return row
 

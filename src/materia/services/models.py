@@ -26,11 +26,7 @@ def get(model_id: str) -> Row:
         NotFoundError: There is no such model.
     """
     with database().read() as connection:
-        row = rows.get(connection, model_id)
-        if row is None:
-            retraining = retraining_rows.get(connection, model_id)
-            if retraining is not None and retraining["champion_id"] is not None:
-                row = rows.get(connection, retraining["champion_id"])
+        row = rows.named(connection, model_id)
     if row is None:
         raise NotFoundError(f"there is no model {model_id!r}", "`materia model list` shows them")
     return row

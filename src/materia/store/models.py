@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select
 
 from materia.store.database import Database
 from materia.store.paging import newest_first
-from materia.store.tables import models
+from materia.store.tables import models, retrainings
 
 Row = dict[str, Any]
 
@@ -22,6 +22,14 @@ def add(database: Database, connection: Connection, row: Row) -> bool:
 def get(connection: Connection, model_id: str) -> Row | None:
     """Return one model, or None."""
     row = connection.execute(select(models).where(models.c.id == model_id)).mappings().first()
+    return dict(row) if row else None
+
+
+def named(connection: Connection, name: str) -> Row | None:
+    """Return the model of an id, or the champion of a retrained model of that name, or None."""
+    champion = select(retrainings.c.champion_id).where(retrainings.c.name == name)
+    query = select(models).where(models.c.id == champion.scalar_subquery())
+    row = get(connection, name) or connection.execute(query).mappings().first()
     return dict(row) if row else None
 
 

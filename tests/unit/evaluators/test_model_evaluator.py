@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from materia.services.evaluation_pool import Recipe
 from materia.services.local_run import LocalRun
 from materia.store import migrate
 from materia.store import models as model_rows
+from materia.store import retrainings as retraining_rows
 from materia.store.database import database
 
 PARAMETERS: list[dict[str, Any]] = [
@@ -49,6 +51,7 @@ def definition(
     options: dict[str, Any],
     parameters: list[dict[str, Any]] | None = None,
     objectives: tuple[str, ...] = ("hardness",),
+    **fields: Any,
 ) -> Definition:
     return Definition.model_validate(
         {
@@ -56,6 +59,7 @@ def definition(
             "parameters": parameters or PARAMETERS,
             "objectives": [{"name": name} for name in objectives],
             "evaluator": {"type": "model", "options": options},
+            **fields,
         }
     )
 
@@ -232,17 +236,26 @@ def test_a_model_file_that_was_replaced_is_an_error_that_says_so(tmp_path: Path)
         fresh.evaluate(POINT, seed=1)
 
 
-def test_a_registered_model_is_found_by_its_id(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the data root of a data folder with a database, whose first model is registered."""
     monkeypatch.setenv("MATERIA_DATA_DIR", str(tmp_path))
     settings.current.cache_clear()
     root = settings.current().data_root
     (root / "models").mkdir(parents=True)
-    stored = trained_models.train(root / "models", "hardness")
     migrate.upgrade(settings.current().database)
-    row = {"id": "hardness-1", "name": "hardness", "path": "models/hardness.model"}
-    row |= {
+    register(root, "hardness")
+    yield root
+    database().close()
+
+
+def register(root: Path, name: str, **config: Any) -> None:
+    """Train a model and make it known as ``<name>-1``."""
+    stored = trained_models.train(root / "models", "hardness", name, **config)
+    row = {
+        "id": f"{name}-1",
+        "name": name,
+        "path": f"models/{name}.model",
         "sha256": stored.sha256,
         "size_bytes": stored.size_bytes,
         "job_id": "j",
@@ -250,6 +263,9 @@ def test_a_registered_model_is_found_by_its_id(
     }
     with database().write() as connection:
         model_rows.add(database(), connection, {**row, "card": read_card(stored.path)})
+
+
+def test_a_registered_model_is_found_by_its_id(root: Path) -> None:
     named = evaluators.build(definition({"model_id": "hardness-1"}), data_roots=[root])
     by_path = build(root, {"model_path": "models/hardness.model"})
     assert named.evaluate(POINT, seed=1).outcomes == by_path.evaluate(POINT, seed=1).outcomes
@@ -257,7 +273,57 @@ def test_a_registered_model_is_found_by_its_id(
     trained_models.train(root / "models", "hardness", seed=1)
     message = told(root, definition({"model_id": "hardness-1"}))
     assert "is not the one that was registered" in message
-    database().close()
+
+
+def entry(name: str, champion_id: str | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "dataset_path": "measurements.csv",
+        "model_config": {"target": "hardness"},
+        "channel": "default",
+        "champion_id": champion_id,
+        "created_at": time.time(),
+    }
+
+
+def test_the_name_of_a_retrained_model_stands_for_the_champion_at_the_start(root: Path) -> None:
+    register(root, "better", seed=1)
+    with database().write() as connection:
+        retraining_rows.add(database(), connection, entry("coatings", None))
+    assert "there is no model 'coatings'" in (
+        message := told(root, definition({"model_id": "coatings"}))
+    )
+    assert "once it has one" in message
+    with database().write() as connection:
+        retraining_rows.change(connection, "coatings", {"champion_id": "hardness-1"})
+    for given, kept in (
+        ("coatings", "hardness-1"),
+        ({"hardness": "coatings"}, {"hardness": "hardness-1"}),
+    ):
+        pinned = evaluators.pin(definition({"model_id": given}), data_roots=[root])
+        assert pinned.evaluator is not None
+        assert pinned.evaluator.options["model_id"] == kept
+        assert evaluators.pin(pinned, data_roots=[root]) == pinned
+    before = evaluators.build(pinned, data_roots=[root]).evaluate(POINT, seed=1)
+    assert before == build(root, {"model_id": "hardness-1"}).evaluate(POINT, seed=1)
+
+    # Another champion changes what begins afterwards, and nothing that has begun.
+    with database().write() as connection:
+        retraining_rows.change(connection, "coatings", {"champion_id": "better-1"})
+    assert evaluators.build(pinned, data_roots=[root]).evaluate(POINT, seed=1) == before
+    assert build(root, {"model_id": "coatings"}).evaluate(POINT, seed=1) != before
+
+
+def test_a_run_without_a_server_takes_the_champion_of_the_data_folder(root: Path) -> None:
+    with database().write() as connection:
+        retraining_rows.add(database(), connection, entry("coatings", "hardness-1"))
+    runs = [
+        LocalRun(
+            Recipe(definition({"model_id": name}, optimizer={"budget": 4}), (root,)), root / name
+        ).run()
+        for name in ("coatings", "hardness-1")
+    ]
+    assert runs[0].campaign.dump() == runs[1].campaign.dump()
 
 
 def test_nothing_is_loaded_before_a_candidate_is_evaluated(folder: Path) -> None:
