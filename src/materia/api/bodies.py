@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from materia.api.problems import Refusal
 from materia.errors import DefinitionError
 from materia.mdl.finding import Finding, as_error
-from materia.mdl.json_text import fault, is_meant
+from materia.mdl.json_text import bare_constant, fault, is_meant
 
 JSON_TYPES = {"application/json"}
 YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
@@ -109,12 +109,23 @@ def read(model: type[Model], body: bytes, request: Request) -> Model:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(422, f"body: this is not JSON: {error}", path="body") from error
+        raise _no_json(body, error) from error
     _require_shallow(content)
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False)) from error
+
+
+def _no_json(body: bytes, error: orjson.JSONDecodeError) -> Refusal:
+    """Return why a body is refused that is no JSON, as exactly as can be said."""
+    text = body.decode("utf-8", "replace")
+    if (found := fault(text)) is not None:
+        return Refusal(422, f"body: {found.message}", found.fix, path="body")
+    if (constant := bare_constant(text)) is not None:
+        message = f"body: this is not JSON: {constant} is no number in it"
+        return Refusal(422, message, "send a finite number, or null for none", path="body")
+    return Refusal(422, f"body: this is not JSON: {error}", path="body")
 
 
 def _require_shallow(content: Any) -> None:

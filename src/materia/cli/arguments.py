@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 PREFIX = "tasks."
+BRACKETS = ("{", "[")
 
 
 def full_name(task: str) -> str:
@@ -17,8 +18,8 @@ def full_name(task: str) -> str:
 
 
 def settings_of(words: Sequence[str] | None) -> dict[str, Any]:
-    """Return values by their names; what is no JSON is text."""
-    return {name: _value(text) for name, text in map(_parted, words or [])}
+    """Return values by their names; what is no JSON is text, unless it begins like JSON."""
+    return {name: _value(name, text) for name, text in map(_parted, words or [])}
 
 
 def arguments_of(task: str, words: Sequence[str] | None) -> dict[str, Any]:
@@ -26,17 +27,14 @@ def arguments_of(task: str, words: Sequence[str] | None) -> dict[str, Any]:
 
     A text in quotes is one without them, and ``null`` is none.
     """
-    found = settings_of(words)
+    parts = dict(map(_parted, words or []))
     # Most words are texts anyway; the types of tasks are looked up only where they matter.
-    others = {name for name, value in found.items() if not isinstance(value, str | None)}
-    if not others:
-        return found
-    from materia.services.tasks import texts_of
+    texts = {name for name, text in parts.items() if not _is_text(text)}
+    if texts:
+        from materia.services.tasks import texts_of
 
-    texts = others & texts_of(full_name(task))
-    return {
-        name: text if name in texts else found[name] for name, text in map(_parted, words or [])
-    }
+        texts &= texts_of(full_name(task))
+    return {name: text if name in texts else _value(name, text) for name, text in parts.items()}
 
 
 def compact(value: Any) -> str:
@@ -51,8 +49,32 @@ def _parted(word: str) -> tuple[str, str]:
     return name, value
 
 
-def _value(text: str) -> Any:
+def _is_text(text: str) -> bool:
+    """Whether a word is a text, or none, whatever its task takes."""
+    return not text.lstrip().startswith(BRACKETS) and isinstance(_loaded(text), str | None)
+
+
+def _loaded(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except ValueError:
         return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _value(name: str, text: str) -> Any:
+    value = _loaded(text)
+    if isinstance(value, str) and text.lstrip().startswith(BRACKETS):
+        from materia.mdl.json_text import bare_constant, fault
+
+        found = fault(text)
+        what, fix = "this is not valid JSON", "quotes around it make it a text"
+        if found is not None:
+            what, fix = found.message, f"{found.fix}; {fix}"
+        elif (constant := bare_constant(text)) is not None:
+            what, fix = f"{constant} is no number of JSON", f"give a finite one; {fix}"
+        raise typer.BadParameter(f"{name}: {what} ({fix})")
+    return value

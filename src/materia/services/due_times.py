@@ -84,7 +84,7 @@ class Timing:
         try:
             next(self._from(0.0), None)
         except CronSimError as error:
-            raise DefinitionError(f"crontab: {self.crontab!r}: {error}", path="crontab") from error
+            raise _no_line(self.crontab or "", str(error)) from error
 
     def after(self, time: float) -> float | None:
         """Return the first due time after a time; None when there is none."""
@@ -133,3 +133,35 @@ class Timing:
         if missed == "skip" and now - newest[0] > GRACE_S:
             newest = []
         return newest, next_at
+
+
+# By what a line of cron is refused with.
+_FIELDS = {
+    "Bad minute": (0, "the minute", "0 to 59"),
+    "Bad hour": (1, "the hour", "0 to 23"),
+    "Bad day-of-month": (2, "the day of the month", "1 to 31, L for the last"),
+    "Bad month": (3, "the month", "1 to 12 or JAN to DEC"),
+    "Bad day-of-week": (4, "the day of the week", "0 (Sunday) to 7 (Sunday) or SUN to SAT"),
+}
+_FORMS = "* for all, lists 1,2, ranges 1-5, steps */5"
+
+
+def _no_line(crontab: str, fault: str) -> DefinitionError:
+    """Return what is wrong with five fields that are no line of cron."""
+    fields = crontab.split()
+    place, name, allowed = _FIELDS.get(fault, (None, fault, ""))
+    if place is None:
+        return DefinitionError(f"crontab: {crontab!r}: {fault}", path="crontab")
+    what, fix = f"{name} cannot be {fields[place]!r}", f"allowed: {allowed}; {_FORMS}"
+    if place == 2 and _is_line([*fields[:3], "*", fields[4]]):
+        what = f"it never fires: month {fields[3]!r} has no day {fields[2]!r}"
+        fix = "choose a day that the month has; L is the last day of every month"
+    return DefinitionError(f"crontab: {crontab!r}: {what}", fix, path="crontab")
+
+
+def _is_line(fields: list[str]) -> bool:
+    try:
+        CronSim(" ".join(fields), datetime.fromtimestamp(0.0, UTC))
+    except CronSimError:
+        return False
+    return True

@@ -155,6 +155,24 @@ def test_a_wrong_body_is_refused_with_the_field(
 
 
 @pytest.mark.parametrize(
+    ("body", "message", "hint"),
+    [
+        (b'{"task": "x", "kwargs": {"a": NaN}}', "NaN is no number", "or null for none"),
+        (b'{"task": "x", "kwargs": {"a": -Infinity}}', "-Infinity is no number", "finite"),
+        (b'{"task": "x", "kwargs": {"a": 1}', "it ends before it is closed", "add } at the end"),
+        (b'{"task": "x" "args": []}', "line 1, column 14: expecting ',' delimiter", "check"),
+    ],
+)
+def test_a_body_that_is_no_json_is_told_where_and_how_to_mend_it(
+    client: httpx.Client, body: bytes, message: str, hint: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    problem = client.post(f"{BASE}/jobs", content=body, headers=headers).json()
+    assert message in problem["detail"]
+    assert hint in problem["hint"]
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"[]", "body: a JSON object is expected, not a JSON array"),

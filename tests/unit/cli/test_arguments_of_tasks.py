@@ -51,3 +51,26 @@ def test_settings_have_no_declared_types() -> None:
 def test_what_is_no_pair_is_a_usage_error(word: str) -> None:
     with pytest.raises(typer.BadParameter, match="NAME=VALUE"):
         arguments_of("simple_tasks.ping", [word])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ('transformations={"filter": {"a": 0.5}', "line 1, column 22: it ends before it is closed"),
+        ('transformations={"filter": {"a": [0.5', r"add \]}} at the end"),
+        ("transformations={filter: 1}", "enclosed in double quotes"),
+        ('transformations={"filter": {"a": NaN}}', "NaN is no number of JSON"),
+    ],
+)
+def test_json_that_is_broken_is_said_to_be(word: str, said: str) -> None:
+    with pytest.raises(typer.BadParameter, match=said) as refused:
+        arguments_of("data_tasks.process_large_csv", [word])
+    assert "transformations: " in str(refused.value)
+    with pytest.raises(typer.BadParameter, match=said):
+        settings_of([word])
+
+
+def test_a_text_may_begin_like_json() -> None:
+    sent = arguments_of("simple_tasks.send_notification", ["message=[done] {x"])
+    assert sent == {"message": "[done] {x"}
+    assert settings_of(['target="[K"']) == {"target": "[K"}

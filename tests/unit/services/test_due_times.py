@@ -132,3 +132,23 @@ def test_what_is_no_timing_is_refused(timing: Timing, path: str) -> None:
 def test_a_misspelt_time_zone_gets_a_suggestion() -> None:
     with pytest.raises(DefinitionError, match="Europe/Berlin"):
         Timing("0 2 * * *", "Europe/Berln", None, 0.0).check()
+
+
+@pytest.mark.parametrize(
+    ("crontab", "said", "fix"),
+    [
+        ("99 2 * * *", "the minute cannot be '99'", "allowed: 0 to 59"),
+        ("0 2-25 * * *", "the hour cannot be '2-25'", "0 to 23"),
+        ("0 2 0 * *", "the day of the month cannot be '0'", "1 to 31"),
+        ("0 2 * 13 *", "the month cannot be '13'", "1 to 12 or JAN to DEC"),
+        ("0 2 * * mond", "the day of the week cannot be 'mond'", "SUN to SAT"),
+        ("0 2 31 2 *", "it never fires: month '2' has no day '31'", "choose a day"),
+    ],
+)
+def test_a_line_of_cron_that_is_none_says_what_is_allowed(
+    crontab: str, said: str, fix: str
+) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        Timing(crontab, "UTC", None, 0.0).check()
+    assert said in refused.value.message
+    assert fix in str(refused.value.hint)
