@@ -234,8 +234,10 @@ def test_the_commands_send_tables_too(
     assert [one["rows"] for one in json.loads(listed.stdout)["items"]] == [1000, 1000]
     gone = CliRunner().invoke(cli.app, ["dataset", "delete", "2026/alloys.csv"])
     assert "2026/alloys.csv is deleted" in gone.stdout
-    refused = CliRunner().invoke(cli.app, ["dataset", "add", "empty.csv"])
-    assert isinstance(refused.exception, DataError)
+    for name, said in (("empty.csv", "'empty.csv' is empty"), (".", "is not an ordinary file")):
+        refused = CliRunner().invoke(cli.app, ["dataset", "add", name])
+        assert isinstance(refused.exception, DataError)
+        assert said in refused.exception.message
     assert stored() == {"alloys.csv"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from materia.client.nouns import JSON, Noun, as_json, key_of, submission
 from materia.client.steps import Call, got, one_page, sent
-from materia.errors import NotFoundError
+from materia.errors import DataError, NotFoundError
 
 PREDICTION = "tasks.ml_tasks.batch_predictions"
 TRAINING = "tasks.ml_tasks.distributed_training"
@@ -104,12 +104,17 @@ class Datasets(Noun):
 
         Raises:
             ConflictError: There is another dataset of this path.
-            DataError: It is no table; says why.
+            DataError: It is no table, or no file; says why.
             NotFoundError: There is no such file here.
         """
         source = Path(file)
-        if not source.is_file():
+        if not source.exists():
             raise NotFoundError(f"there is no file {str(file)!r}", "name a file of this machine")
+        if not source.is_file():
+            fix = "send a folder part by part, each under a path such as 'orders/part-1.csv'"
+            raise DataError(f"{str(file)!r} is not an ordinary file", fix)
+        if not source.stat().st_size:
+            raise DataError(f"{str(file)!r} is empty", "a table has a header and rows")
         params = {
             "path": dataset_path or source.name,
             "replace": "true" if replace else None,
