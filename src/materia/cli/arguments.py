@@ -71,7 +71,7 @@ def _value(name: str, text: str) -> Any:
         from materia.mdl.json_text import bare_constant, fault
 
         found = fault(text)
-        what, fix = "this is not valid JSON", "quotes around it make it a text"
+        what, fix = "this is not valid JSON", "a text needs quotes around it"
         if found is not None:
             what, fix = found.message, f"{found.fix}; {fix}"
         elif (constant := bare_constant(text)) is not None:
