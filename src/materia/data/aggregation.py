@@ -22,7 +22,7 @@ import polars as pl
 
 from materia.data.columns import reading
 from materia.data.memory import kept_memory
-from materia.data.output import move_into_place, workplace, writer_for
+from materia.data.output import check_output, replacing, workplace, writer_for
 from materia.data.parts import Parts
 from materia.data.pipeline import worked_on
 from materia.data.source import Rows, open_table, suffix_of
@@ -69,8 +69,10 @@ def aggregate(
     wanted = _Wanted.read(aggregations)
     if not sources:
         raise DefinitionError("data_sources: the list is empty", "name at least one table")
-    if output is not None and not output.name.lower().endswith(".json"):
-        suffix_of(output)
+    if output is not None:
+        if not output.name.lower().endswith(".json"):
+            suffix_of(output)
+        check_output(output, sources)
     with kept_memory(), _scratch(output) as folder:
         names = None if wanted.by_column is None else {*wanted.by_column, *group_by}
         read, failed = _read_all(sources, names, Path(folder), progress)
@@ -274,6 +276,9 @@ def _check_columns(read: Sequence[_Read], group_by: Sequence[str], wanted: _Want
         known_column(name, every, f"aggregations.{name}")
     for name in group_by:
         known_column(name, every, "group_by")
+        if list(group_by).count(name) > 1:
+            what, fix = f"group_by: '{name}' stands in it twice", "name each column once"
+            raise DefinitionError(what, fix, path="group_by")
         for one in read:
             if name not in one.columns:
                 what = f"group_by: '{one.source.name}' has no column '{name}'"
@@ -427,7 +432,8 @@ def _write(output: Path, folder: Path, result: Mapping[str, Any], is_grouped: bo
         writer.write(writer.render(frame))
         writer.finish()
         writer.close()
-    move_into_place(made, output)
+    with replacing(output.parent):
+        made.replace(output)
 
 
 def _long(result: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import gzip
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, TextIO, cast
 
 import polars as pl
 
-from materia.data.limits import BATCH_CELLS, SYNC_BYTES
+from materia.data.limits import BATCH_CELLS, MAX_NAME_BYTES, SYNC_BYTES
 from materia.data.parts import Parts
 from materia.data.records import Fault
 from materia.data.source import suffix_of
 from materia.errors import DataError
 
 _PIECE = 2**20
+_TITLES = ("line", "reason", "row")
 _WHOLE = r"^-?(0|[1-9][0-9]{0,17})$"
 _DECIMAL = r"^-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
+
+
+def check_output(output: Path, sources: Iterable[Path]) -> None:
+    """Raise a DataError where a file of that name cannot be written, or is read as well."""
+    n_bytes = len(os.fsencode(output.name))
+    if n_bytes > MAX_NAME_BYTES:
+        what = f"the name of the output has {n_bytes} bytes; at most {MAX_NAME_BYTES} are allowed"
+        raise DataError(what, "shorten it")
+    source = next((one for one in sources if _is_same(output, one)), None)
+    if source is not None:
+        raise DataError(f"'{source}' is input and output at once", "name another output")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 Rendered = bytes | pl.DataFrame
@@ -84,14 +101,20 @@ def writer_for(
     return CsvWriter(path, columns, suffix == ".csv.gz")
 
 
-def move_into_place(made: Path, path: Path) -> None:
-    """Replace `path`, also after a power cut."""
-    made.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+@contextmanager
+def replacing(folder: Path) -> Iterator[None]:
+    """Let nobody else replace files of a folder meanwhile; what was done outlasts a power cut.
+
+    Jobs with the same output would else mix the files that belong to it.
+    """
+    fd = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
 class CsvWriter:
@@ -208,10 +231,26 @@ class ParquetWriter:
 
 
 class Rejects:
-    """The rows that could not be used, as CSV with line, reason and the row itself."""
+    """The rows that could not be used, as CSV with line, reason and the row itself.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        output: The table that they are missing in.
+        source: Where they come from.
+        folder: Where the file is made.
+
+    Raises:
+        DataError: The name that it will have belongs to another file.
+    """
+
+    def __init__(self, output: Path, source: Path, folder: Path) -> None:
+        self.place = output.with_name(f"{output.name}.rejects.csv")
+        if _is_same(self.place, source):
+            raise DataError(
+                f"'{source}' is the input, and rejected rows would replace it",
+                "name another output, or the input anew",
+            )
+        self._check_place()
+        self.path = folder / "rejects.csv"
         self.n_rows = 0
         self._file: TextIO | None = None
 
@@ -221,7 +260,7 @@ class Rejects:
             if self._file is None:
                 self._file = self.path.open("w", encoding="utf-8", newline="")
                 self._writer = csv.writer(self._file, lineterminator="\n")
-                self._writer.writerow(("line", "reason", "row"))
+                self._writer.writerow(_TITLES)
             self._writer.writerow((fault.line, fault.reason, fault.record))
             self.n_rows += 1
 
@@ -235,3 +274,24 @@ class Rejects:
         """Let go of the file, complete or not."""
         if self._file is not None:
             self._file.close()
+
+    def move(self) -> None:
+        """Bring the file to its place; without rows, take away what an earlier run rejected."""
+        self._check_place()
+        if self.n_rows:
+            self.path.replace(self.place)
+        else:
+            self.place.unlink(missing_ok=True)
+
+    def _check_place(self) -> None:
+        if not os.path.lexists(self.place):
+            return
+        first = b"%s\n" % ",".join(_TITLES).encode()
+        if self.place.is_file() and not self.place.is_symlink():
+            with self.place.open("rb") as file:
+                if file.read(len(first)) == first:
+                    return
+        raise DataError(
+            f"'{self.place}' is no file of rejected rows, which would replace it",
+            "name another output, or move that file away",
+        )

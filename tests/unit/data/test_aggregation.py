@@ -162,8 +162,17 @@ def test_wrong_names_are_explained(sources: list[Path]) -> None:
         aggregate(sources, None, aggregations={"amont": ["sum"]}, progress=silent)
     with pytest.raises(DefinitionError, match=r"'south\.csv' has no column 'note'"):
         aggregate(sources, None, group_by="note", progress=silent)
+    with pytest.raises(DefinitionError, match="'city' stands in it twice"):
+        aggregate(sources, None, group_by=["city", "city"], progress=silent)
     with pytest.raises(DefinitionError, match="empty"):
         aggregate([], None, progress=silent)
+
+
+def test_a_source_is_never_overwritten(sources: list[Path]) -> None:
+    for source in sources:
+        with pytest.raises(DataError, match="input and output at once"):
+            aggregate(sources, source, progress=silent)
+    assert [source.read_text() for source in sources] == [NORTH, SOUTH]
 
 
 def test_a_stop_leaves_the_old_output_and_nothing_else(sources: list[Path], tmp_path: Path) -> None:
