@@ -15,6 +15,7 @@ from typing import Protocol, TextIO, cast
 
 import polars as pl
 
+from materia.data.digits import NumberTypes
 from materia.data.limits import BATCH_CELLS, MAX_NAME_BYTES, SYNC_BYTES
 from materia.data.parts import Parts
 from materia.data.records import Fault
@@ -23,8 +24,6 @@ from materia.errors import DataError
 
 _PIECE = 2**20
 _TITLES = ("line", "reason", "row")
-_WHOLE = r"^-?(0|[1-9][0-9]{0,17})$"
-_DECIMAL = r"^-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
 
 
 def check_output(output: Path, sources: Iterable[Path]) -> None:
@@ -93,7 +92,8 @@ def writer_for(
         output: Where the file will stand.
         folder: Where it is made.
         columns: Types of the columns.
-        infer: Store text columns that hold only numbers as numbers, where the format has types.
+        infer: Store text columns that hold only numbers as numbers, where the format has types that
+            lose no digit of them.
     """
     suffix, path = suffix_of(output), folder / output.name
     if suffix == ".parquet":
@@ -184,8 +184,7 @@ class ParquetWriter:
         self._path, self._n_columns = path, len(columns)
         self._parts = Parts(folder, columns)
         text = [name for name, dtype in columns.items() if dtype == pl.String] if infer else []
-        self._patterns = dict.fromkeys(text, _WHOLE)
-        self._has_values = dict.fromkeys(text, False)
+        self._types = {name: NumberTypes() for name in text}
 
     def render(self, frame: pl.DataFrame, *, is_plain: bool = False) -> pl.DataFrame:
         """Return the rows as they are."""
@@ -196,17 +195,16 @@ class ParquetWriter:
         frame = cast(pl.DataFrame, rows)
         if not frame.height:
             return
-        for name in list(self._patterns):
-            self._narrow(name, frame[name].drop_nulls())
+        for name, types in self._types.items():
+            types.see(frame[name])
         self._parts.append(frame)
 
     def finish(self) -> None:
         """Complete the file, durably."""
-        kinds = {_WHOLE: pl.Int64, _DECIMAL: pl.Float64}
         casts = [
-            pl.col(name).cast(kinds[pattern])
-            for name, pattern in self._patterns.items()
-            if self._has_values[name]
+            pl.col(name).cast(types.dtype)
+            for name, types in self._types.items()
+            if types.dtype is not None
         ]
         size = max(1, BATCH_CELLS // self._n_columns)
         rows = self._parts.scan().with_columns(casts)
@@ -216,18 +214,6 @@ class ParquetWriter:
 
     def close(self) -> None:
         """Let go of the file, complete or not."""
-
-    def _narrow(self, name: str, cells: pl.Series) -> None:
-        """Go on believing that a column holds numbers only if these cells are some."""
-        if not len(cells):
-            return
-        self._has_values[name] = True
-        if self._patterns[name] == _WHOLE and not cells.str.contains(_WHOLE).all():
-            self._patterns[name] = _DECIMAL
-        if self._patterns[name] == _DECIMAL:
-            numbers = cells.cast(pl.Float64, strict=False)
-            if not (cells.str.contains(_DECIMAL) & numbers.is_finite()).fill_null(False).all():
-                del self._patterns[name]
 
 
 class Rejects:

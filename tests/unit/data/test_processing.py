@@ -387,6 +387,81 @@ def test_parquet_gets_numbers_where_every_cell_is_one(tmp_path: Path) -> None:
     assert frame.rows() == [(1, 1.5, "007", "a", None), (None, 2.0, "8", "b", None)]
 
 
+NINES = 9_007_199_254_740_993  # The first whole number without a float of its own.
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype"),
+    [
+        ([1234567890123456789, 1234567890123456788], pl.Int64),
+        ([-(2**63), 2**63 - 1], pl.Int64),
+        ([1, 2**64 - 1], pl.UInt64),
+        ([-1, 2**64 - 1], pl.String),
+        ([2**64, 5], pl.String),
+        ([NINES, 1.5], pl.String),
+        ([1.5, NINES], pl.String),
+        ([2**53 - 1, 1.5], pl.Float64),
+        (["6.02e23", 1.5], pl.Float64),
+    ],
+)
+def test_no_number_loses_a_digit_on_its_way_to_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: list[Any], dtype: type[pl.DataType]
+) -> None:
+    monkeypatch.setattr("materia.data.source.LEAST_BLOCK_BYTES", 1)
+    content = "\n".join(["a", *map(str, cells)]) + "\n"
+    source = written(tmp_path / "in.csv", content)
+    for n_chunks in (1, 97):
+        run(source, {"num_chunks": n_chunks}, "out.parquet")
+        found = pl.read_parquet(tmp_path / "out.parquet")["a"]
+        assert found.dtype == dtype
+        kind = {pl.String: str, pl.Float64: float}.get(dtype, int)
+        assert found.to_list() == [kind(cell) for cell in cells]
+
+
+LONG = [NINES - 1, NINES, NINES + 1, 5, 2**64 - 1, 10**20 + 1]
+LONG_FILTERS: list[tuple[dict[str, Any], list[int]]] = [
+    ({"==": NINES}, [NINES]),
+    ({"==": float(NINES + 1)}, [NINES + 1]),
+    ({">": NINES}, [NINES + 1, 2**64 - 1, 10**20 + 1]),
+    ({"<=": NINES}, [NINES - 1, NINES, 5]),
+    ({"!=": NINES, "<": 2**64 - 1}, [NINES - 1, NINES + 1, 5]),
+    ({"in": [5, NINES, 10**20, 10**20 + 1, 10**40]}, [NINES, 5, 10**20 + 1]),
+    ({">": 10**20}, [10**20 + 1]),
+    ({"<": 10**400, ">": 1.5}, LONG),
+    ({"<": -(10**400)}, []),
+]
+
+
+@pytest.mark.parametrize(("wanted", "expected"), LONG_FILTERS)
+def test_filters_compare_whole_numbers_by_all_their_digits(
+    tmp_path: Path, wanted: dict[str, Any], expected: list[int]
+) -> None:
+    source = written(tmp_path / "in.csv", "\n".join(["a,b", *(f"{n},x" for n in LONG)]) + "\n")
+    result = run(source, {"filter": {"a": wanted}})
+    assert result["rows_rejected"] == 0
+    assert pl.read_csv(tmp_path / "out.csv", schema={"a": pl.String, "b": pl.String})[
+        "a"
+    ].to_list() == list(map(str, expected))
+    short = [n for n in LONG if n < 2**64]
+    frame = pl.DataFrame({"a": short}, schema={"a": pl.UInt64})
+    frame.write_parquet(tmp_path / "in.parquet")
+    run(tmp_path / "in.parquet", {"filter": {"a": wanted}}, "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")["a"].to_list()
+    assert found == [n for n in expected if n in short]
+
+
+def test_a_filter_by_a_long_number_takes_other_numbers_as_before(tmp_path: Path) -> None:
+    content = "a,b\n1e18,x\n 1000000000000000001 ,y\n2.5,z\nword,w\n,v\n"
+    text, result, rows = outcome(tmp_path, content, {"filter": {"a": {">=": 10**18}}})
+    assert text == "a,b\n1e18,x\n 1000000000000000001 ,y\n"
+    assert (result["rows_filtered"], [row[0] for row in rows]) == (2, ["5"])
+
+
+def test_a_declared_integer_keeps_its_digits_also_with_a_point(tmp_path: Path) -> None:
+    text, _, _ = outcome(tmp_path, f"a\n{NINES}.0\n", {"types": {"a": "integer"}})
+    assert text == f"a\n{NINES}\n"
+
+
 def test_every_kind_of_file_comes_back_from_every_other(tmp_path: Path) -> None:
     content = "n,t\n1,a\n2,\u00e9\n"
     source = written(tmp_path / "a.csv", content)
