@@ -6,7 +6,10 @@ import polars as pl
 
 FLOAT_LIMIT = 2**53
 """From here on whole numbers have no float of their own."""
+_SHORT = 16
+"""Bytes of text with at most 15 digits, a point or a sign."""
 _WHOLE = r"^-?(0|[1-9][0-9]*)$"
+_CODE = r"^\s*[+-]?0[0-9]"
 _DECIMAL = r"^-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
 
 
@@ -18,6 +21,7 @@ class NumberTypes:
 
     def __init__(self) -> None:
         self._has_values = False
+        self._n_bytes = 0
         self._left: list[pl.DataType] = [pl.Int64(), pl.UInt64(), pl.Float64()]
 
     @property
@@ -26,9 +30,9 @@ class NumberTypes:
         return self._left[0] if self._has_values and self._left else None
 
     @property
-    def has_floats(self) -> bool:
-        """Whether floats are among them."""
-        return self._has_values and pl.Float64() in self._left
+    def has_short_floats(self) -> bool:
+        """Whether floats tell all cells from each other, as none has more than 15 digits."""
+        return self._has_values and pl.Float64() in self._left and self._n_bytes <= _SHORT
 
     def see(self, cells: pl.Series) -> None:
         """Go on believing in the types that hold these cells as well."""
@@ -36,6 +40,7 @@ class NumberTypes:
         if not len(cells) or not self._left:
             return
         self._has_values = True
+        self._n_bytes = max(self._n_bytes, int(cells.str.len_bytes().to_numpy().max()))
         may_be_whole = self._left[0] != pl.Float64()
         is_whole = may_be_whole and bool(cells.str.contains(_WHOLE).all())
         holding = _holding_whole(cells) if is_whole else _holding_decimals(cells)
@@ -61,6 +66,17 @@ def _holding_decimals(cells: pl.Series) -> list[pl.DataType]:
     numbers = cells.cast(pl.Float64, strict=False)
     if not (cells.str.contains(_DECIMAL) & numbers.is_finite()).fill_null(False).all():
         return []
+    return [] if has_long(cells, numbers) else [pl.Float64()]
+
+
+def has_long(cells: pl.Series, numbers: pl.Series) -> bool:
+    """Return whether whole numbers among cells have digits that the same as floats have not."""
     is_large = numbers.abs() >= FLOAT_LIMIT
-    has_long = bool(is_large.any()) and cells.filter(is_large).str.contains(_WHOLE).any()
-    return [] if has_long else [pl.Float64()]
+    if not is_large.any():
+        return False
+    return bool(cells.filter(is_large).str.strip_chars().str.contains(_WHOLE).any())
+
+
+def has_codes(cells: pl.Series) -> bool:
+    """Return whether some cells have leading zeros, which a number would lose."""
+    return bool(cells.str.contains(_CODE).any())
