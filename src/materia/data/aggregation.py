@@ -11,29 +11,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
-from materia.data.columns import reading
-from materia.data.digits import FLOAT_LIMIT, NumberTypes, has_codes, has_long
+from materia.data.digits import FLOAT_LIMIT
+from materia.data.gathering import Gathered, Gathering
 from materia.data.memory import kept_memory
 from materia.data.output import check_output, replacing, workplace, writer_for
-from materia.data.parts import Parts
-from materia.data.pipeline import worked_on
-from materia.data.source import Rows, open_table, suffix_of
+from materia.data.source import suffix_of
 from materia.data.transformations import known_column
 from materia.errors import DataError, DefinitionError, MateriaError
 from materia.mdl.suggest import did_you_mean
 
-N_CHUNKS = 10
 QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 ON_NUMBERS = ("sum", "mean", "std", *QUANTILES)
 ON_ANYTHING = ("count", "missing", "min", "max", "distinct")
@@ -116,49 +110,6 @@ class _Wanted:
         return self.everywhere if self.by_column is None else self.by_column.get(column, ())
 
 
-@dataclass
-class _Read:
-    """A source whose rows are on disk, in the columns that are used.
-
-    Attributes:
-        columns: Types of all columns; text that holds only numbers counts as numbers.
-        whole: Those of floats that hold only whole numbers of which none has lost a digit.
-        used: Columns that are used.
-        rows: What these hold, some of them as text whatever their type.
-    """
-
-    source: Path
-    columns: dict[str, pl.DataType]
-    n_rows: int
-    n_rejected: int
-    whole: set[str]
-    used: list[str]
-    rows: pl.LazyFrame
-
-    def types(self) -> dict[str, pl.DataType]:
-        """Return the types of the columns that are used."""
-        return {name: self.columns[name] for name in self.used}
-
-    def frame(self, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-        """Return the rows with columns of the given types; NaN is a missing value."""
-        stored = self.rows.collect_schema()
-        return self.rows.select(
-            self._cast(name, stored[name], types[name]).alias(name) for name in self.used
-        )
-
-    def _cast(self, name: str, stored: pl.DataType, dtype: pl.DataType) -> pl.Expr:
-        column = pl.col(name)
-        if stored == pl.String and dtype.is_numeric():
-            # What is no number is a cell of blanks.
-            number = column.str.strip_chars().cast(dtype, strict=False)
-            return number.fill_nan(None) if dtype.is_float() else number
-        if stored.is_float():
-            column = column.fill_nan(None)
-        if dtype == pl.String and name in self.whole:
-            column = column.cast(pl.Int64)
-        return column.cast(dtype)
-
-
 def _functions(declared: Any, column: str | None) -> tuple[str, ...]:
     names = [declared] if isinstance(declared, str) else declared
     path = "aggregations" if column is None else f"aggregations.{column}"
@@ -182,9 +133,9 @@ def _read_all(
     keys: Sequence[str],
     folder: Path,
     progress: Progress,
-) -> tuple[list[_Read], list[dict[str, Any]]]:
+) -> tuple[list[Gathered], list[dict[str, Any]]]:
     """Read the columns `names`, or all, of every source that can be read."""
-    read: list[_Read] = []
+    read: list[Gathered] = []
     failed: list[dict[str, Any]] = []
     for number, source in enumerate(sources):
 
@@ -193,7 +144,7 @@ def _read_all(
 
         try:
             place = folder / f"source-{number}"
-            read.append(_Reader(source, names, keys, place, tick, len(sources) == 1).read())
+            read.append(Gathering(source, names, keys, place, tick, len(sources) == 1).read())
         except MateriaError as error:
             failed.append({"source": str(source), "error": error.message, "hint": error.hint})
     if not read:
@@ -201,173 +152,7 @@ def _read_all(
     return read, failed
 
 
-class _Reader:
-    """Reads one source, and finds out meanwhile which of its columns hold numbers.
-
-    Args:
-        source: A table.
-        names: Columns that are used; all where None.
-        keys: Columns whose text is kept.
-        folder: Made for the rows.
-        tick: Told the share that has been read.
-        is_alone: There is no other source whose types could differ, so only those of columns that
-            are used are looked for.
-    """
-
-    def __init__(
-        self,
-        source: Path,
-        names: set[str] | None,
-        keys: Sequence[str],
-        folder: Path,
-        tick: Callable[[float], None],
-        is_alone: bool,
-    ) -> None:
-        self._source, self._names, self._folder, self._tick = source, names, folder, tick
-        self._keys, self._is_alone = set(keys), is_alone
-        self._text: set[str] = set()
-        self._long: set[str] = set()
-
-    def read(self) -> _Read:
-        """Read the source.
-
-        A column is taken for numbers until a cell is none, and for numbers that floats can hold
-        until one is not. The first piece nearly always tells; if a later one does, numbers are on
-        disk that are no longer the text of the file, and the source is read once more.
-        """
-        while (found := self._read_once()) is None:
-            shutil.rmtree(self._folder)
-        return found
-
-    def _read_once(self) -> _Read | None:
-        self._tick(0.0)
-        with open_table(self._source) as table:
-            used = [name for name in table.columns if self._names is None or name in self._names]
-            # One column at least, which says how many rows there are.
-            used = used or list(table.columns)[:1]
-            looked_at = used if self._is_alone else list(table.columns)
-            candidates = {name for name in looked_at if table.columns[name] == pl.String}
-            kept = {name: NumberTypes() for name in candidates & self._keys}
-            pieces = table.rows(N_CHUNKS)
-            first = list(islice(pieces, 1))
-            measured: set[str] = set()
-            for rows in first:
-                numbers = candidates - self._text - self._keys
-                piece = _read_numbers(rows, looked_at, numbers, self._long, measured)
-                self._text |= piece.text
-                self._long |= piece.long
-                measured = piece.fractional - self._long
-            numbers, long = candidates - self._text - self._keys, frozenset(self._long)
-            kept |= {name: NumberTypes() for name in numbers & long}
-            columns = table.columns | dict.fromkeys(numbers - long, pl.Float64())
-            parts = Parts(self._folder, {name: columns[name] for name in used})
-            n_rows, n_rejected = 0, 0
-            with_values, fractional = set[str](), set(measured)
-
-            def work(rows: Rows) -> tuple[Rows, _Piece]:
-                return rows, _read_numbers(rows, looked_at, numbers, long, measured)
-
-            with closing(worked_on(work, chain(first, pieces))) as worked:
-                for rows, piece in worked:
-                    frame = piece.frame
-                    self._text |= piece.text
-                    self._long |= piece.long
-                    fractional |= piece.fractional
-                    if not numbers & self._text and self._long == long:
-                        parts.append(frame.select(used))
-                    for name, types in kept.items():
-                        types.see(frame[name] if name in self._keys else _stripped(frame[name]))
-                    with_values |= {
-                        name
-                        for name in candidates - with_values
-                        if frame[name].null_count() < frame.height
-                    }
-                    n_rows += frame.height
-                    n_rejected += len(rows.faults)
-                    self._tick(min(1.0, rows.done / max(1, table.size)))
-        if numbers & self._text or self._long != long:
-            return None
-        for name, types in kept.items():
-            if name in self._keys:
-                columns[name] = pl.Float64() if types.has_short_floats else pl.String()
-            else:
-                lossy = pl.Float64() if name in fractional else pl.String()
-                columns[name] = types.dtype or lossy
-        columns |= dict.fromkeys((numbers | kept.keys()) - with_values, pl.Null())
-        whole = {name for name in numbers - fractional if name not in long}
-        return _Read(self._source, columns, n_rows, n_rejected, whole, used, parts.scan())
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Rows with numbers read, and the columns that turned out to be otherwise than believed.
-
-    Attributes:
-        text: Columns that hold something else than numbers.
-        long: Columns whose numbers would lose digits as floats.
-        fractional: Columns with numbers that are not whole, or not known to the last digit.
-    """
-
-    frame: pl.DataFrame
-    text: set[str]
-    long: set[str]
-    fractional: set[str]
-
-
-def _read_numbers(
-    rows: Rows,
-    names: Sequence[str],
-    numbers: Collection[str],
-    long: Collection[str],
-    measured: Collection[str],
-) -> _Piece:
-    """Read columns of text as numbers.
-
-    Args:
-        rows: Of the source.
-        names: Columns to return.
-        numbers: Those that are believed to be numbers.
-        long: Those of them that stay the text that they are.
-        measured: Those of them that have decimals, and so are no codes; read at less cost.
-    """
-    frame = rows.frame(names, measured)
-    piece = _Piece(frame, set(), set(), set())
-    read: list[pl.Series] = []
-    for name in numbers:
-        cells = frame[name]
-        if cells.dtype != pl.String:
-            continue
-        values = _values(frame, name)
-        if values is None or (name not in measured and has_codes(cells)):
-            piece.text.add(name)
-            continue
-        if name not in measured:
-            if (values != values.floor()).any():
-                piece.fractional.add(name)
-            if name not in long and (values.abs() >= FLOAT_LIMIT).any():
-                (piece.long if has_long(cells, values) else piece.fractional).add(name)
-        if name not in long:
-            read.append(values.alias(name))
-    return replace(piece, frame=frame.with_columns(read))
-
-
-def _values(frame: pl.DataFrame, name: str) -> pl.Series | None:
-    """Return a column of text as numbers, or None if it holds something else."""
-    one = reading(name, pl.String(), "float")
-    plain = one.plainly(frame)
-    if plain is not None:
-        return plain
-    read = frame.select(one.value.alias(name), one.is_wrong.alias("\x00wrong"))
-    return None if read["\x00wrong"].any() else read[name]
-
-
-def _stripped(cells: pl.Series) -> pl.Series:
-    """Return cells as `NumberTypes` takes them, and those that are no value as missing."""
-    text = cells.str.strip_chars()
-    return text.set(text.str.to_lowercase().is_in(["", "nan", "+nan", "-nan"]), None)
-
-
-def _check_columns(read: Sequence[_Read], group_by: Sequence[str], wanted: _Wanted) -> None:
+def _check_columns(read: Sequence[Gathered], group_by: Sequence[str], wanted: _Wanted) -> None:
     every = list(dict.fromkeys(name for one in read for name in one.columns))
     for name in wanted.by_column or ():
         known_column(name, every, f"aggregations.{name}")
@@ -383,7 +168,7 @@ def _check_columns(read: Sequence[_Read], group_by: Sequence[str], wanted: _Want
 
 
 def _result(
-    read: Sequence[_Read],
+    read: Sequence[Gathered],
     failed: list[dict[str, Any]],
     group_by: Sequence[str],
     wanted: _Wanted,
@@ -417,7 +202,7 @@ def _result(
     }
 
 
-def _common_types(read: Sequence[_Read]) -> dict[str, pl.DataType]:
+def _common_types(read: Sequence[Gathered]) -> dict[str, pl.DataType]:
     """Return one type per column over all sources: text where they disagree.
 
     A column without a value agrees with every type.
@@ -467,7 +252,9 @@ def _applicable(name: str, dtype: pl.DataType, wanted: _Wanted) -> list[str]:
     return [one for one in wanted.of(name) if is_numeric or one not in ON_NUMBERS]
 
 
-def _check_functions_fit(read: Sequence[_Read], group_by: Sequence[str], wanted: _Wanted) -> None:
+def _check_functions_fit(
+    read: Sequence[Gathered], group_by: Sequence[str], wanted: _Wanted
+) -> None:
     """Raise where nothing that was asked for can be said of a column that was named, or of any."""
     path, fix = "aggregations", f"of text there are {', '.join(ON_ANYTHING)}"
     found = [(name, dtype) for one in read for name, dtype in one.types().items()]
@@ -516,7 +303,7 @@ def _groups(
     return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dicts()]
 
 
-def _differences(read: Sequence[_Read]) -> list[dict[str, Any]]:
+def _differences(read: Sequence[Gathered]) -> list[dict[str, Any]]:
     """Return which columns are not the same in every source, in presence or type."""
     differences = []
     for name in dict.fromkeys(name for one in read for name in one.columns):
