@@ -1,6 +1,8 @@
 """`aggregate`: summaries of several tables, each by itself and all together by group.
 
-A column of CSV counts as numbers when every cell is empty or a number, and as text otherwise.
+A column of CSV counts as numbers when every cell is empty or a number, and as text otherwise, or
+where whole numbers have leading zeros or more digits than 64 bits. Groups go by the text of the
+cells, unless all of them are numbers that short text says completely.
 Rows are kept on disk meanwhile, so that quantiles and counts of distinct values are exact; what
 they need in memory is one column at a time.
 """
@@ -9,31 +11,27 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
-from materia.data.columns import reading
+from materia.data.digits import FLOAT_LIMIT
+from materia.data.gathering import Gathered, Gathering
 from materia.data.memory import kept_memory
-from materia.data.output import move_into_place, workplace, writer_for
-from materia.data.parts import Parts
-from materia.data.pipeline import worked_on
-from materia.data.source import Rows, open_table, suffix_of
+from materia.data.output import check_output, replacing, workplace, writer_for
+from materia.data.source import suffix_of
 from materia.data.transformations import known_column
 from materia.errors import DataError, DefinitionError, MateriaError
 from materia.mdl.suggest import did_you_mean
 
-N_CHUNKS = 10
 QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 ON_NUMBERS = ("sum", "mean", "std", *QUANTILES)
-FUNCTIONS = ("count", "missing", "min", "max", "distinct", *ON_NUMBERS)
+ON_ANYTHING = ("count", "missing", "min", "max", "distinct")
+FUNCTIONS = (*ON_ANYTHING, *ON_NUMBERS)
 ALIASES = {"avg": "mean", "average": "mean", "nunique": "distinct", "n_unique": "distinct"}
 MAX_GROUPS_IN_RESULT = 1000
 
@@ -71,11 +69,13 @@ def aggregate(
     wanted = _Wanted.read(aggregations)
     if not sources:
         raise DefinitionError("data_sources: the list is empty", "name at least one table")
-    if output is not None and not output.name.lower().endswith(".json"):
-        suffix_of(output)
+    if output is not None:
+        if not output.name.lower().endswith(".json"):
+            suffix_of(output)
+        check_output(output, sources)
     with kept_memory(), _scratch(output) as folder:
         names = None if wanted.by_column is None else {*wanted.by_column, *group_by}
-        read, failed = _read_all(sources, names, Path(folder), shown, progress)
+        read, failed = _read_all(sources, names, group_by, Path(folder), shown, progress)
         _check_columns(read, group_by, wanted)
         result = _result(read, failed, group_by, wanted, output, shown)
         progress(len(sources), len(sources), "writing")
@@ -112,37 +112,6 @@ class _Wanted:
         return self.everywhere if self.by_column is None else self.by_column.get(column, ())
 
 
-@dataclass
-class _Read:
-    """A source whose rows are on disk, in the columns that are used.
-
-    Attributes:
-        columns: Types of all columns; text that holds only numbers counts as numbers.
-        used: Columns that are used.
-        rows: What these hold.
-    """
-
-    source: Path
-    columns: dict[str, pl.DataType]
-    n_rows: int
-    n_rejected: int
-    used: list[str]
-    rows: pl.LazyFrame
-
-    def types(self) -> dict[str, pl.DataType]:
-        """Return the types of the columns that are used."""
-        return {name: self.columns[name] for name in self.used}
-
-    def frame(self, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-        """Return the rows with columns of the given types; NaN is a missing value."""
-        return self.rows.select(
-            (pl.col(name).fill_nan(None) if self.columns[name].is_float() else pl.col(name)).cast(
-                types[name]
-            )
-            for name in self.used
-        )
-
-
 def _functions(declared: Any, column: str | None) -> tuple[str, ...]:
     names = [declared] if isinstance(declared, str) else declared
     path = "aggregations" if column is None else f"aggregations.{column}"
@@ -163,12 +132,13 @@ def _scratch(output: Path | None) -> Any:
 def _read_all(
     sources: Sequence[Path],
     names: set[str] | None,
+    keys: Sequence[str],
     folder: Path,
     shown: Callable[[Path], str],
     progress: Progress,
-) -> tuple[list[_Read], list[dict[str, Any]]]:
+) -> tuple[list[Gathered], list[dict[str, Any]]]:
     """Read the columns `names`, or all, of every source that can be read."""
-    read: list[_Read] = []
+    read: list[Gathered] = []
     failed: list[dict[str, Any]] = []
     for number, source in enumerate(sources):
 
@@ -177,7 +147,7 @@ def _read_all(
 
         try:
             place = folder / f"source-{number}"
-            read.append(_Reader(source, names, place, tick, len(sources) == 1).read())
+            read.append(Gathering(source, names, keys, place, tick, len(sources) == 1).read())
         except MateriaError as error:
             failed.append({"source": shown(source), "error": error.message, "hint": error.hint})
     if not read:
@@ -185,101 +155,15 @@ def _read_all(
     return read, failed
 
 
-class _Reader:
-    """Reads one source, and finds out meanwhile which of its columns hold numbers.
-
-    Args:
-        source: A table.
-        names: Columns that are used; all where None.
-        folder: Made for the rows.
-        tick: Told the share that has been read.
-        is_alone: There is no other source whose types could differ, so only those of columns that
-            are used are looked for.
-    """
-
-    def __init__(
-        self,
-        source: Path,
-        names: set[str] | None,
-        folder: Path,
-        tick: Callable[[float], None],
-        is_alone: bool,
-    ) -> None:
-        self._source, self._names, self._folder, self._tick = source, names, folder, tick
-        self._is_alone = is_alone
-        self._text: set[str] = set()
-
-    def read(self) -> _Read:
-        """Read the source.
-
-        A column is taken for numbers until a cell is none. The first piece nearly always tells; if
-        a later one does, numbers are on disk that are no longer the text of the file, and the
-        source is read once more.
-        """
-        while (found := self._read_once()) is None:
-            shutil.rmtree(self._folder)
-        return found
-
-    def _read_once(self) -> _Read | None:
-        self._tick(0.0)
-        with open_table(self._source) as table:
-            used = [name for name in table.columns if self._names is None or name in self._names]
-            # One column at least, which says how many rows there are.
-            used = used or list(table.columns)[:1]
-            looked_at = used if self._is_alone else list(table.columns)
-            candidates = {name for name in looked_at if table.columns[name] == pl.String}
-            pieces = table.rows(N_CHUNKS)
-            first = list(islice(pieces, 1))
-            for rows in first:
-                self._text |= _read_numbers(rows, looked_at, candidates - self._text)[1]
-            numbers = candidates - self._text
-            columns = table.columns | dict.fromkeys(numbers, pl.Float64())
-            parts = Parts(self._folder, {name: columns[name] for name in used})
-            n_rows, n_rejected, with_values = 0, 0, set[str]()
-
-            def work(rows: Rows) -> tuple[Rows, pl.DataFrame, set[str]]:
-                return rows, *_read_numbers(rows, looked_at, numbers)
-
-            with closing(worked_on(work, chain(first, pieces))) as worked:
-                for rows, frame, text in worked:
-                    self._text |= text
-                    if not numbers & self._text:
-                        parts.append(frame.select(used))
-                    unseen = numbers - with_values
-                    with_values |= {
-                        name for name in unseen if frame[name].null_count() < frame.height
-                    }
-                    n_rows += frame.height
-                    n_rejected += len(rows.faults)
-                    self._tick(min(1.0, rows.done / max(1, table.size)))
-        if numbers & self._text:
-            return None
-        columns |= dict.fromkeys(numbers - with_values, pl.Null())
-        return _Read(self._source, columns, n_rows, n_rejected, used, parts.scan())
-
-
-def _read_numbers(
-    rows: Rows, names: Sequence[str], numbers: set[str]
-) -> tuple[pl.DataFrame, set[str]]:
-    """Return a piece with some columns read as numbers, and which of them turn out to be text."""
-    frame, text = rows.frame(names, numbers), set[str]()
-    for name in numbers:
-        if frame[name].dtype == pl.String:
-            one = reading(name, pl.String(), "float")
-            read = frame.select(one.value.alias(name), one.is_wrong.alias("wrong"))
-            if read["wrong"].any():
-                text.add(name)
-            else:
-                frame = frame.with_columns(read[name])
-    return frame, text
-
-
-def _check_columns(read: Sequence[_Read], group_by: Sequence[str], wanted: _Wanted) -> None:
+def _check_columns(read: Sequence[Gathered], group_by: Sequence[str], wanted: _Wanted) -> None:
     every = list(dict.fromkeys(name for one in read for name in one.columns))
     for name in wanted.by_column or ():
         known_column(name, every, f"aggregations.{name}")
     for name in group_by:
         known_column(name, every, "group_by")
+        if list(group_by).count(name) > 1:
+            what, fix = f"group_by: '{name}' stands in it twice", "name each column once"
+            raise DefinitionError(what, fix, path="group_by")
         for one in read:
             if name not in one.columns:
                 what = f"group_by: '{one.source.name}' has no column '{name}'"
@@ -287,7 +171,7 @@ def _check_columns(read: Sequence[_Read], group_by: Sequence[str], wanted: _Want
 
 
 def _result(
-    read: Sequence[_Read],
+    read: Sequence[Gathered],
     failed: list[dict[str, Any]],
     group_by: Sequence[str],
     wanted: _Wanted,
@@ -295,6 +179,7 @@ def _result(
     shown: Callable[[Path], str],
 ) -> dict[str, Any]:
     types = _common_types(read)
+    _check_functions_fit(read, group_by, wanted)
     together = pl.concat([one.frame(types) for one in read], how="diagonal")
     summaries = [_summary(one.frame(one.types()), one.types(), wanted) for one in read]
     return {
@@ -321,26 +206,35 @@ def _result(
     }
 
 
-def _common_types(read: Sequence[_Read]) -> dict[str, pl.DataType]:
+def _common_types(read: Sequence[Gathered]) -> dict[str, pl.DataType]:
     """Return one type per column over all sources: text where they disagree.
 
     A column without a value agrees with every type.
     """
-    common: dict[str, pl.DataType] = {}
+    found: dict[str, list[tuple[pl.DataType, bool]]] = {}
     for one in read:
         for name, dtype in one.types().items():
-            before = common.setdefault(name, dtype)
-            if pl.Null in (before, dtype):
-                common[name] = dtype if before == pl.Null else before
-            elif before.is_numeric() and dtype.is_numeric():
-                common[name] = before if before == dtype else pl.Float64()
-            elif before != dtype:
-                common[name] = pl.String()
-    return common
+            found.setdefault(name, []).append((dtype, dtype.is_integer() or name in one.whole))
+    return {name: _common_type(types) for name, types in found.items()}
 
 
-def _applied(function: str, name: str) -> pl.Expr:
+def _common_type(types: Sequence[tuple[pl.DataType, bool]]) -> pl.DataType:
+    """Return what holds all of several types, of which some are known to hold whole numbers."""
+    known = [(dtype, is_whole) for dtype, is_whole in types if dtype != pl.Null]
+    kinds = list(dict.fromkeys(dtype for dtype, _ in known))
+    if not kinds:
+        return pl.Null()
+    if len(kinds) == 1:
+        return kinds[0]
+    if not all(dtype.is_numeric() for dtype in kinds):
+        return pl.String()
+    return pl.Int128() if all(is_whole for _, is_whole in known) else pl.Float64()
+
+
+def _applied(function: str, name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
+    if function == "sum" and dtype.is_integer():
+        return column.cast(pl.Int128).sum()
     match function:
         case "count":
             return column.count()
@@ -362,6 +256,23 @@ def _applicable(name: str, dtype: pl.DataType, wanted: _Wanted) -> list[str]:
     return [one for one in wanted.of(name) if is_numeric or one not in ON_NUMBERS]
 
 
+def _check_functions_fit(
+    read: Sequence[Gathered], group_by: Sequence[str], wanted: _Wanted
+) -> None:
+    """Raise where nothing that was asked for can be said of a column that was named, or of any."""
+    path, fix = "aggregations", f"of text there are {', '.join(ON_ANYTHING)}"
+    found = [(name, dtype) for one in read for name, dtype in one.types().items()]
+    fitting = {name for name, dtype in found if _applicable(name, dtype, wanted)}
+    for name in wanted.by_column or ():
+        kinds = {_kind(dtype) for column, dtype in found if column == name} - {"empty"}
+        if name not in fitting and kinds:
+            functions, kind = " or ".join(wanted.of(name)) or "function", " and ".join(kinds)
+            what = f"there is no {functions} of {kind}, which '{name}' holds"
+            raise DefinitionError(f"{path}.{name}: {what}", fix, path=f"{path}.{name}")
+    if not fitting and not group_by:
+        raise DefinitionError(f"{path}: no column holds numbers", fix, path=path)
+
+
 def _summary(
     rows: pl.LazyFrame, types: Mapping[str, pl.DataType], wanted: _Wanted
 ) -> dict[str, dict[str, Any]]:
@@ -369,7 +280,7 @@ def _summary(
     for name, dtype in types.items():
         functions = _applicable(name, dtype, wanted)
         if functions:
-            values = rows.select(_applied(one, name).alias(one) for one in functions)
+            values = rows.select(_applied(one, name, dtype).alias(one) for one in functions)
             (row,) = values.collect(engine="streaming").to_dicts()
             summary[name] = {
                 "type": _kind(dtype),
@@ -386,7 +297,7 @@ def _groups(
 ) -> list[dict[str, Any]]:
     """Return one row per group, sorted by the groups, with columns named column_function."""
     applied = [
-        _applied(function, name).alias(f"{name}_{function}")
+        _applied(function, name, dtype).alias(f"{name}_{function}")
         for name, dtype in types.items()
         if name not in group_by
         for function in _applicable(name, dtype, wanted)
@@ -396,7 +307,7 @@ def _groups(
     return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dicts()]
 
 
-def _differences(read: Sequence[_Read], shown: Callable[[Path], str]) -> list[dict[str, Any]]:
+def _differences(read: Sequence[Gathered], shown: Callable[[Path], str]) -> list[dict[str, Any]]:
     """Return which columns are not the same in every source, in presence or type."""
     differences = []
     for name in dict.fromkeys(name for one in read for name in one.columns):
@@ -434,13 +345,17 @@ def _write(output: Path, folder: Path, result: Mapping[str, Any], is_grouped: bo
         writer.write(writer.render(frame))
         writer.finish()
         writer.close()
-    move_into_place(made, output)
+    with replacing(output.parent):
+        made.replace(output)
 
 
 def _long(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row per source and column; smallest and largest are text, as both kinds occur."""
+    """Return one row per source and column; smallest and largest are text, as both kinds occur.
+
+    So are sums where one of them is a whole number that a column of floats could not hold.
+    """
     everywhere = [{"source": "all sources", "summary": result["overall"]}]
-    return [
+    rows = [
         {
             "source": one["source"],
             "column": name,
@@ -450,6 +365,9 @@ def _long(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         for one in [*result["summaries"], *everywhere]
         for name, values in one["summary"].items()
     ]
+    if any(isinstance(row["sum"], int) and abs(row["sum"]) >= FLOAT_LIMIT for row in rows):
+        rows = [row | {"sum": None if row["sum"] is None else str(row["sum"])} for row in rows]
+    return rows
 
 
 def _cell(function: str, value: Any) -> Any:

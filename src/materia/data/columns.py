@@ -18,10 +18,11 @@ ARTICLES = {"integer": "an integer", "float": "a number", "boolean": "true or fa
 TIMES = (
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.fZ",
     "%Y-%m-%dT%H:%M",
     "%Y-%m-%d %H:%M",
 )
+OFFSET_TIMES = tuple(f"{form}%#z" for form in TIMES)
+"""With Z or an offset from UTC, and read as UTC."""
 TRUE, FALSE = ["true", "yes", "1"], ["false", "no", "0"]
 WHOLE_LIMIT = 2.0**63
 
@@ -97,7 +98,9 @@ def _from_text(text: pl.Expr, kind: str) -> pl.Expr:
             return text.cast(pl.Float64, strict=False)
         case "integer":
             whole = _whole(text.cast(pl.Float64, strict=False))
-            return pl.coalesce(text.cast(pl.Int64, strict=False), whole)
+            # Through a float, 9007199254740993.0 would lose its last digit.
+            digits = text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
+            return pl.coalesce(text.cast(pl.Int64, strict=False), digits, whole)
         case "boolean":
             word = text.str.to_lowercase()
             is_false = pl.when(word.is_in(FALSE)).then(False)
@@ -107,7 +110,11 @@ def _from_text(text: pl.Expr, kind: str) -> pl.Expr:
         case _:
             times = [text.str.to_datetime(form, time_unit="us", strict=False) for form in TIMES]
             day = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-            return pl.coalesce(*times, day)
+            with_offsets = [
+                text.str.to_datetime(form, time_unit="us", strict=False).dt.replace_time_zone(None)
+                for form in OFFSET_TIMES
+            ]
+            return pl.coalesce(*times, *with_offsets, day)
 
 
 def _from_value(source: pl.Expr, dtype: pl.DataType, kind: str) -> pl.Expr:

@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from materia.data.limits import MAX_NAME_BYTES
 from materia.errors import DataError, NotFoundError
 
 DONE = "done"
 FAILED = "failed"
 BLOCK_BYTES = 8 * 2**20
-MAX_NAME_BYTES = 200
-"""Leaves room for numbers, reasons and temporary names beside it; systems allow 255."""
 
 Progress = Callable[[float, float | None, str], None]
 Stamp = tuple[int, int, int, int]

@@ -8,6 +8,8 @@ LEAST_BLOCK_BYTES = 256
 MAX_RECORD_BYTES = 16 * 2**20
 """Of one record, quoted line breaks included."""
 MAX_COLUMNS = 10_000
+MAX_NAME_BYTES = 200
+"""Of a file; leaves room for numbers, reasons and temporary names, as systems allow 255."""
 MAX_CHUNKS = 10_000
 MAX_EXPANSION = 200
 """Bytes out of one compressed byte, past the first `EXPANSION_FREE_BYTES`; tables stay below 50."""

@@ -17,8 +17,8 @@ _RUN = "\x00run"
 
 Key = tuple[str, bool]
 """A column, and whether its largest value comes first."""
-Tick = Callable[[int, str], None]
-"""Told the rows that have passed and what is being done; raises to stop."""
+Tick = Callable[[], None]
+"""Called with every piece that is put on disk or taken back; raises to stop."""
 
 
 def numbered(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -112,7 +112,7 @@ class Sorter:
         for piece in pieces:
             paths.append(self._folder / f"{next(self._names)}.arrow")
             piece.write_ipc(paths[-1], compression="lz4")
-            self._tick(piece.height, "sorting")
+            self._tick()
         return paths
 
     def _merged(self, runs: Sequence[Sequence[Path]]) -> Iterator[pl.DataFrame]:
@@ -132,7 +132,7 @@ class Sorter:
             last = {run: int((runs_of_rows == run).nonzero()[0][-1]) for run in held}
             fence = min((last[run] for run in held if waiting[run]), default=rows.height - 1)
             yield rows[: fence + 1].drop(_RUN)
-            self._tick(fence + 1, "merging")
+            self._tick()
             rest = rows[fence + 1 :].partition_by(_RUN, as_dict=True)
             held = {int(run): frame for (run,), frame in rest.items()}
 

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import gzip
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, TextIO, cast
 
 import polars as pl
 
-from materia.data.limits import BATCH_CELLS, SYNC_BYTES
+from materia.data.digits import NumberTypes
+from materia.data.limits import BATCH_CELLS, MAX_NAME_BYTES, SYNC_BYTES
 from materia.data.parts import Parts
 from materia.data.records import Fault
 from materia.data.source import suffix_of
 from materia.errors import DataError
 
 _PIECE = 2**20
-_WHOLE = r"^-?(0|[1-9][0-9]{0,17})$"
-_DECIMAL = r"^-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
+_TITLES = ("line", "reason", "row")
+
+
+def check_output(output: Path, sources: Iterable[Path]) -> None:
+    """Raise a DataError where a file of that name cannot be written, or is read as well."""
+    n_bytes = len(os.fsencode(output.name))
+    if n_bytes > MAX_NAME_BYTES:
+        what = f"the name of the output has {n_bytes} bytes; at most {MAX_NAME_BYTES} are allowed"
+        raise DataError(what, "shorten it")
+    source = next((one for one in sources if _is_same(output, one)), None)
+    if source is not None:
+        raise DataError(f"'{source}' is input and output at once", "name another output")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 Rendered = bytes | pl.DataFrame
@@ -76,7 +92,8 @@ def writer_for(
         output: Where the file will stand.
         folder: Where it is made.
         columns: Types of the columns.
-        infer: Store text columns that hold only numbers as numbers, where the format has types.
+        infer: Store text columns that hold only numbers as numbers, where the format has types that
+            lose no digit of them.
     """
     suffix, path = suffix_of(output), folder / output.name
     if suffix == ".parquet":
@@ -84,14 +101,20 @@ def writer_for(
     return CsvWriter(path, columns, suffix == ".csv.gz")
 
 
-def move_into_place(made: Path, path: Path) -> None:
-    """Replace `path`, also after a power cut."""
-    made.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+@contextmanager
+def replacing(folder: Path) -> Iterator[None]:
+    """Let nobody else replace files of a folder meanwhile; what was done outlasts a power cut.
+
+    Jobs with the same output would else mix the files that belong to it.
+    """
+    fd = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
 class CsvWriter:
@@ -161,8 +184,7 @@ class ParquetWriter:
         self._path, self._n_columns = path, len(columns)
         self._parts = Parts(folder, columns)
         text = [name for name, dtype in columns.items() if dtype == pl.String] if infer else []
-        self._patterns = dict.fromkeys(text, _WHOLE)
-        self._has_values = dict.fromkeys(text, False)
+        self._types = {name: NumberTypes() for name in text}
 
     def render(self, frame: pl.DataFrame, *, is_plain: bool = False) -> pl.DataFrame:
         """Return the rows as they are."""
@@ -173,17 +195,16 @@ class ParquetWriter:
         frame = cast(pl.DataFrame, rows)
         if not frame.height:
             return
-        for name in list(self._patterns):
-            self._narrow(name, frame[name].drop_nulls())
+        for name, types in self._types.items():
+            types.see(frame[name])
         self._parts.append(frame)
 
     def finish(self) -> None:
         """Complete the file, durably."""
-        kinds = {_WHOLE: pl.Int64, _DECIMAL: pl.Float64}
         casts = [
-            pl.col(name).cast(kinds[pattern])
-            for name, pattern in self._patterns.items()
-            if self._has_values[name]
+            pl.col(name).cast(types.dtype)
+            for name, types in self._types.items()
+            if types.dtype is not None
         ]
         size = max(1, BATCH_CELLS // self._n_columns)
         rows = self._parts.scan().with_columns(casts)
@@ -194,24 +215,28 @@ class ParquetWriter:
     def close(self) -> None:
         """Let go of the file, complete or not."""
 
-    def _narrow(self, name: str, cells: pl.Series) -> None:
-        """Go on believing that a column holds numbers only if these cells are some."""
-        if not len(cells):
-            return
-        self._has_values[name] = True
-        if self._patterns[name] == _WHOLE and not cells.str.contains(_WHOLE).all():
-            self._patterns[name] = _DECIMAL
-        if self._patterns[name] == _DECIMAL:
-            numbers = cells.cast(pl.Float64, strict=False)
-            if not (cells.str.contains(_DECIMAL) & numbers.is_finite()).fill_null(False).all():
-                del self._patterns[name]
-
 
 class Rejects:
-    """The rows that could not be used, as CSV with line, reason and the row itself."""
+    """The rows that could not be used, as CSV with line, reason and the row itself.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        output: The table that they are missing in.
+        source: Where they come from.
+        folder: Where the file is made.
+
+    Raises:
+        DataError: The name that it will have belongs to another file.
+    """
+
+    def __init__(self, output: Path, source: Path, folder: Path) -> None:
+        self.place = output.with_name(f"{output.name}.rejects.csv")
+        if _is_same(self.place, source):
+            raise DataError(
+                f"'{source}' is the input, and rejected rows would replace it",
+                "name another output, or the input anew",
+            )
+        self._check_place()
+        self.path = folder / "rejects.csv"
         self.n_rows = 0
         self._file: TextIO | None = None
 
@@ -221,7 +246,7 @@ class Rejects:
             if self._file is None:
                 self._file = self.path.open("w", encoding="utf-8", newline="")
                 self._writer = csv.writer(self._file, lineterminator="\n")
-                self._writer.writerow(("line", "reason", "row"))
+                self._writer.writerow(_TITLES)
             self._writer.writerow((fault.line, fault.reason, fault.record))
             self.n_rows += 1
 
@@ -235,3 +260,24 @@ class Rejects:
         """Let go of the file, complete or not."""
         if self._file is not None:
             self._file.close()
+
+    def move(self) -> None:
+        """Bring the file to its place; without rows, take away what an earlier run rejected."""
+        self._check_place()
+        if self.n_rows:
+            self.path.replace(self.place)
+        else:
+            self.place.unlink(missing_ok=True)
+
+    def _check_place(self) -> None:
+        if not os.path.lexists(self.place):
+            return
+        first = b"%s\n" % ",".join(_TITLES).encode()
+        if self.place.is_file() and not self.place.is_symlink():
+            with self.place.open("rb") as file:
+                if file.read(len(first)) == first:
+                    return
+        raise DataError(
+            f"'{self.place}' is no file of rejected rows, which would replace it",
+            "name another output, or move that file away",
+        )

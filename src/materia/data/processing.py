@@ -17,7 +17,8 @@ from materia.data.output import (
     Rejects,
     Rendered,
     Writer,
-    move_into_place,
+    check_output,
+    replacing,
     workplace,
     writer_for,
 )
@@ -25,7 +26,7 @@ from materia.data.pipeline import worked_on
 from materia.data.source import RECORD, CsvSource, Rows, Source, open_table, suffix_of
 from materia.data.steps import Outcome, Steps
 from materia.data.transformations import Transformations, known_column, read_transformations
-from materia.errors import DataError, DefinitionError
+from materia.errors import DefinitionError
 
 Progress = Callable[[float, float | None, str], None]
 Made = TypeVar("Made")
@@ -36,7 +37,7 @@ def process(
 ) -> dict[str, Any]:
     """Apply transformations to a table of any size and write the outcome.
 
-    Rows that cannot be used go to ``<output name>.rejects.csv`` with line and reason: ragged, not
+    Rows that cannot be used go to ``<output>.rejects.csv`` with line and reason: ragged, not
     UTF-8, with a cell that is not of its declared type or not a number where one is needed, or
     where a formula has numbers and no finite result. `rows_read` is the sum of `rows_written`,
     `rows_filtered`, `rows_rejected` and `rows_duplicate`. Blank lines are no rows.
@@ -54,11 +55,11 @@ def process(
     """
     declared = read_transformations(transformations)
     suffix_of(output)
-    if output.exists() and source.exists() and output.samefile(source):
-        raise DataError(f"'{source}' is input and output at once", "name another output")
+    check_output(output, [source])
     opened = open_table(source, declared.delimiter)
     with kept_memory(), opened as table, workplace(output) as folder:
-        job = _Job(table, declared, output, folder, progress)
+        rejects = Rejects(output, source, folder)
+        job = _Job(table, declared, output, folder, rejects, progress)
         counts = job.run()
     return {
         "status": "success",
@@ -71,7 +72,7 @@ def process(
         "rows_filtered": counts.n_filtered,
         "rows_rejected": counts.n_rejected,
         "rows_duplicate": counts.n_kept - counts.n_written,
-        "rejects_file": str(job.rejects_path) if counts.n_rejected else None,
+        "rejects_file": str(rejects.place) if counts.n_rejected else None,
     }
 
 
@@ -118,19 +119,19 @@ class _Job:
         declared: Transformations,
         output: Path,
         folder: Path,
+        rejects: Rejects,
         progress: Progress,
     ) -> None:
         self._table = table
         self._declared = declared
         self._output = output
         self._folder = folder
+        self._rejects = rejects
         self._progress = progress
         self._steps = Steps(declared, table.columns)
         self._counts = _Counts()
-        self._n_ticked = 0
+        self._told: tuple[float, float | None, str] = (0, table.size, "reading")
         self._selected = _selected(declared, list(self._steps.columns))
-        suffix = suffix_of(output)
-        self.rejects_path = output.with_name(output.name[: -len(suffix)] + ".rejects.csv")
 
     def run(self) -> _Counts:
         """Write everything and move it into place."""
@@ -138,10 +139,10 @@ class _Job:
         columns = {rename.get(name, name): self._steps.columns[name] for name in self._selected}
         undeclared = isinstance(self._table, CsvSource)
         writer = writer_for(self._output, self._folder, columns, undeclared)
-        rejects = Rejects(self._folder / "rejects.csv")
+        rejects = self._rejects
         with closing(writer), closing(rejects), ThreadPoolExecutor(1, "written") as thread:
             writing: Future[None] | None = None
-            for n_rows, rows in self._rendered(writer, rejects):
+            for n_rows, rows in self._rendered(writer):
                 if writing is not None:
                     writing.result()
                 # The next rows are read and cut while these are written.
@@ -149,14 +150,16 @@ class _Job:
                 self._counts.n_written += n_rows
             if writing is not None:
                 writing.result()
-            self._progress(self._table.size, self._table.size, "writing")
+            self._tell(self._table.size, self._table.size, "writing")
             writer.finish()
             rejects.finish()
-        self._progress(self._table.size, self._table.size, "done")
-        self._move(rejects)
+        self._tell(self._table.size, self._table.size, "done")
+        with replacing(self._output.parent):
+            rejects.move()
+            (self._folder / self._output.name).replace(self._output)
         return self._counts
 
-    def _rendered(self, writer: Writer, rejects: Rejects) -> Iterator[tuple[int, Rendered]]:
+    def _rendered(self, writer: Writer) -> Iterator[tuple[int, Rendered]]:
         """Yield how many rows are written next, and these."""
 
         def render(frame: pl.DataFrame, is_plain: bool = False) -> tuple[int, Rendered]:
@@ -166,15 +169,15 @@ class _Job:
             return frame.height, writer.render(frame, is_plain=is_plain)
 
         if self._declared.duplicates is None and not self._declared.sort:
-            yield from self._kept(rejects, lambda kept: render(kept.frame, kept.is_plain))
+            yield from self._kept(lambda kept: render(kept.frame, kept.is_plain))
         else:
-            yield from map(render, self._ordered(self._kept(rejects, lambda kept: kept.frame)))
+            yield from map(render, self._ordered(self._kept(lambda kept: kept.frame)))
 
-    def _kept(self, rejects: Rejects, made: Callable[[Outcome], Made]) -> Iterator[Made]:
+    def _kept(self, made: Callable[[Outcome], Made]) -> Iterator[Made]:
         """Yield what is `made` of what filters leave over, with every column needed later."""
         names, carried = self._needed(), self._carried()
-        counts, table = self._counts, self._table
-        self._progress(0, table.size, "reading")
+        counts, table, rejects = self._counts, self._table, self._rejects
+        self._tell(0, table.size, "reading")
 
         def work(rows: Rows) -> tuple[Outcome, Made]:
             kept = self._steps.apply(rows, carried if carried and rows.is_plain else names)
@@ -187,7 +190,7 @@ class _Job:
                 counts.n_filtered += kept.n_filtered
                 counts.n_kept += kept.frame.height
                 counts.n_read = counts.n_kept + counts.n_filtered + counts.n_rejected
-                self._progress(kept.done, table.size, "reading")
+                self._tell(kept.done, table.size, "reading")
                 yield rows
 
     def _needed(self) -> list[str]:
@@ -214,21 +217,35 @@ class _Job:
             by_value = Sorter(
                 self._folder / "values", [(name, False) for name in names], self._tick
             )
-            frames = first_of_each(by_value.sorted(frames), names)
+            frames = first_of_each(self._passed(by_value, frames, "finding duplicates"), names)
         types = self._steps.columns
         keys = keys_of(sort, types)
         by_key = Sorter(self._folder / "keys", keys, self._tick)
-        for frame in by_key.sorted(keyed(frame, sort, types) for frame in frames):
+        frames = (keyed(frame, sort, types) for frame in frames)
+        for frame in self._passed(by_key, frames, "sorting"):
             yield frame.drop(AT, *(name for name, _ in keys))
 
-    def _tick(self, n_rows: int, message: str) -> None:
-        self._n_ticked += n_rows
-        self._progress(self._n_ticked, None, message)
+    def _passed(
+        self, sorter: Sorter, frames: Iterator[pl.DataFrame], message: str
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows that a sorter gives, and tell how many of those that it took."""
+        n_taken = n_given = 0
 
-    def _move(self, rejects: Rejects) -> None:
-        if rejects.n_rows:
-            move_into_place(rejects.path, self.rejects_path)
-        else:
-            # What an earlier run rejected is not what this one did.
-            self.rejects_path.unlink(missing_ok=True)
-        move_into_place(self._folder / self._output.name, self._output)
+        def taken() -> Iterator[pl.DataFrame]:
+            nonlocal n_taken
+            for frame in frames:
+                n_taken += frame.height
+                yield frame
+
+        for frame in sorter.sorted(taken()):
+            n_given += frame.height
+            self._tell(n_given, n_taken, message)
+            yield frame
+
+    def _tell(self, done: float, total: float | None, message: str) -> None:
+        self._told = done, total, message
+        self._progress(*self._told)
+
+    def _tick(self) -> None:
+        # The rows that pass meanwhile belong to the phase that was told last.
+        self._progress(*self._told)

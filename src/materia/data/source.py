@@ -10,7 +10,7 @@ import csv
 import gzip
 import os
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -208,8 +208,19 @@ class CsvSource:
         except csv.Error as error:
             if "unexpected end" in str(error):
                 return None
-            raise DataError(f"the header of '{self._name}' cannot be read: {error}") from None
+            raise self._unreadable_header(content) from None
         return None
+
+    def _unreadable_header(self, content: bytes) -> DataError:
+        if b"\r" in content.replace(b"\r\n", b""):
+            return DataError(
+                f"a line of '{self._name}' ends with a carriage return alone",
+                "end lines with a line feed, as by: tr '\\r' '\\n' < old.csv > new.csv",
+            )
+        return DataError(
+            f"the header of '{self._name}' cannot be read: text follows a closing quote",
+            'write a quote inside a cell twice: ""',
+        )
 
     def _checked_titles(self, titles: list[str]) -> list[str]:
         name = self._name
@@ -228,6 +239,7 @@ class CsvSource:
                 f"'{name}' has no header: its first line holds only numbers",
                 "add a line that names the columns",
             )
+        titles = _named(titles)
         double = sorted({title for title in titles if titles.count(title) > 1})[:5]
         if double:
             listed = ", ".join(map(repr, double))
@@ -503,6 +515,17 @@ class _Batch:
 
     def text(self, row: int) -> str:
         return self.rows[row].write_csv(include_header=False).rstrip("\n")
+
+
+def _named(titles: Sequence[str]) -> list[str]:
+    """Return titles with names for columns that have none, as spreadsheets and indexes leave."""
+    names = list(titles)
+    for at in (at for at, title in enumerate(titles) if not title):
+        name = f"column_{at + 1}"
+        while name in names:
+            name += "_"
+        names[at] = name
+    return names
 
 
 def _is_number(text: str) -> bool:

@@ -15,6 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from materia.data.columns import DTYPES, Reading, is_missing, reading
+from materia.data.comparison import compared, compared_as_floats, compared_exactly, long_numbers
+from materia.data.digits import FLOAT_LIMIT
 from materia.data.records import Fault
 from materia.data.source import Rows
 from materia.data.transformations import Condition, Transformations, known_column
@@ -162,16 +164,18 @@ class Steps:
             return missing if value else ~missing
         sample = value[0] if condition.op == "in" else value
         if isinstance(sample, str):
-            return _compared(self._text(condition, dtype), condition.op, value)
+            return compared(self._text(condition, dtype), condition.op, value)
         if isinstance(sample, bool):
-            return _compared(self._truth(condition, dtype), condition.op, value)
+            return compared(self._truth(condition, dtype), condition.op, value)
         if column not in self._formulas or column in self._source:
             column = self._number(column, condition.path)
-        if dtype.is_integer() and all(isinstance(one, int) for one in _listed(value)):
-            return _compared(pl.col(column), condition.op, value)
-        if condition.op == "in":
-            value = tuple(float(one) for one in value)
-        return _compared(pl.col(column).cast(pl.Float64).fill_nan(None), condition.op, value)
+        numbers = pl.col(column)
+        if dtype.is_integer():
+            return compared_exactly(numbers, numbers, condition.op, value)
+        if dtype == pl.String and any(abs(one) >= FLOAT_LIMIT for one in _listed(value)):
+            # The text has the digits that the numbers have not.
+            return compared_exactly(long_numbers(condition.column), numbers, condition.op, value)
+        return compared_as_floats(numbers, condition.op, value)
 
     def _text(self, condition: Condition, dtype: pl.DataType) -> pl.Expr:
         if dtype == pl.String:
@@ -250,27 +254,7 @@ def _evaluated(
     return np.broadcast_to(formula.evaluate(values), frame.height).copy(), is_missing
 
 
-def _compared(column: pl.Expr, op: str, value: Any) -> pl.Expr:
-    """Return where a comparison holds; nowhere where the value is missing."""
-    match op:
-        case ">":
-            test = column > value
-        case "<":
-            test = column < value
-        case ">=":
-            test = column >= value
-        case "<=":
-            test = column <= value
-        case "==":
-            test = column == value
-        case "!=":
-            test = column != value
-        case _:
-            test = column.is_in(list(value))
-    return pl.Expr.fill_null(test, False)
-
-
-def _listed(value: object) -> tuple[object, ...]:
+def _listed(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 

@@ -19,6 +19,7 @@ those in the output. A missing value satisfies no comparison.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,10 +155,19 @@ def _choices(value: Any, path: str) -> tuple[Any, ...]:
     raise _wrong(path, "the values must be all numbers or all text", "{in: [1, 2, 3]}")
 
 
+def _check_title(name: str, path: str) -> None:
+    if not name.strip():
+        raise _wrong(path, "a column needs a name", 'for example {total: "price * quantity"}')
+    if any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in name):
+        what = f"the name {name!a} holds a line break or another sign that is not shown"
+        raise _wrong(path, what, "use letters, digits and blanks")
+
+
 def _formulas(value: Any, path: str) -> dict[str, Expression]:
     formulas = {}
     for name, text in _mapping(value, path, '{total: "price * quantity"}').items():
         where = f"{path}.{name}"
+        _check_title(name, path)
         if not isinstance(text, str) and not _is_number(text):
             raise _wrong(where, "a formula is text", 'for example "price * quantity"')
         try:
@@ -215,6 +225,7 @@ def _rename(value: Any, path: str) -> dict[str, str]:
     for old, new in names.items():
         if not isinstance(new, str) or not new:
             raise _wrong(f"{path}.{old}", "the new name must be text", "{old: new}")
+        _check_title(new, path)
     return dict(names)
 
 
@@ -232,7 +243,9 @@ def _delimiter(value: Any, path: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
 
 
 _READERS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {

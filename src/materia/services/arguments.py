@@ -247,7 +247,10 @@ def _aggregation_data(
     found: dict[str, list[str]] = {}
     for i, name in enumerate(data_sources):
         with _of(f"data_sources[{i}]"):
-            found[name] = columns_of(files.readable(name))
+            table = files.readable(name)
+            found[name] = columns_of(table)
+        if output_path is not None and table == files.resolve(output_path):
+            raise _wrong("output_path", f"it is the source '{name}' as well", "name another output")
     for name in group_by or ():
         for source, columns in found.items():
             if name not in columns:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from materia import settings
 from materia.errors import AccessError, DataError
 
+MAX_PART_BYTES = 255
+"""Of the name of a file or folder, as file systems allow."""
 ROOTS_HINT = "put it below the data root, or add its folder to MATERIA_DATA_ROOTS"
 
 
@@ -22,6 +25,9 @@ def resolve(name: str) -> Path:
             f"{name!r} is not the path of a file", "give a path below the data root as text"
         )
     config = settings.current()
+    if any(len(os.fsencode(part)) > MAX_PART_BYTES for part in Path(name).parts):
+        what = f"{name[:40] + '…'!r} has a part that is longer than {MAX_PART_BYTES} bytes"
+        raise DataError(what, "no file can be called so; shorten it")
     target = (config.data_root / name).resolve()
     if not any(target.is_relative_to(root) for root in config.allowed_roots):
         raise AccessError(f"{name!r} lies outside the folders that tasks may touch", ROOTS_HINT)

@@ -143,6 +143,119 @@ def test_a_column_that_turns_out_to_be_text_late_keeps_the_text_of_the_file(
     assert whole["overall"]["n"]["sum"] == sum(range(200)) + 15
 
 
+LONG = 9_007_199_254_740_993  # The first whole number without a float of its own.
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["01234", "1234"],
+        [str(LONG), str(LONG - 1)],
+        ["1.5", "1.5 "],
+        ["0.1", "0.10000000000000001"],
+    ],
+)
+def test_groups_of_different_keys_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str]
+) -> None:
+    monkeypatch.setattr("materia.data.source.LEAST_BLOCK_BYTES", 1)
+    for at, order in enumerate((keys, keys[::-1])):
+        lines = [f"{key},{n}" for n, key in enumerate(order)]
+        whole = written(tmp_path / f"{at}.csv", "\n".join(["k,n", *lines]) + "\n")
+        halves = [
+            written(tmp_path / f"{at}-{n}.csv", f"k,n\n{line}\n") for n, line in enumerate(lines)
+        ]
+        for sources in ([whole], halves):
+            result = aggregate(sources, None, group_by="k", progress=silent)
+            assert [one["k"] for one in result["groups"]] == sorted(keys)
+
+
+def test_short_numbers_group_as_numbers(tmp_path: Path) -> None:
+    source = written(tmp_path / "in.csv", "k\n10\n9\n9.0\n\n-1\n")
+    result = aggregate([source], None, group_by="k", progress=silent)
+    assert [(one["k"], one["rows"]) for one in result["groups"]] == [(-1, 1), (9, 2), (10, 1)]
+    other = written(tmp_path / "other.csv", "k\nx9\n9\n")
+    result = aggregate([source, other], None, group_by="k", progress=silent)
+    assert [(one["k"], one["rows"]) for one in result["groups"]] == [
+        ("-1", 1),
+        ("10", 1),
+        ("9", 2),
+        ("9.0", 1),
+        ("x9", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [LONG, LONG - 1, LONG, 7],
+        [3, 5, LONG, LONG - 1],
+        [2**63 - 1, 2**63 - 1, -(2**63)],
+        [2**64 - 1, 2**64 - 2, 0],
+    ],
+)
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_whole_numbers_are_summarised_to_the_last_digit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[int], ending: str
+) -> None:
+    monkeypatch.setattr("materia.data.source.LEAST_BLOCK_BYTES", 1)
+    source = written(
+        tmp_path / "in.csv", "\n".join(["n,g", *(f"{n},x" for n in values), ",x"]) + "\n"
+    )
+    small = written(tmp_path / "small.csv", "n,g\n4,x\n")
+    output = tmp_path / f"out{ending}"
+    for sources, every in ([[source], values], [[small, source], [*values, 4]]):
+        result = aggregate(sources, output, progress=silent)
+        grouped = aggregate(sources, None, group_by="g", progress=silent)["groups"][0]
+        whole = result["overall"]["n"]
+        for found in (whole, {key: grouped[f"n_{key}"] for key in whole if key != "type"}):
+            assert (found["min"], found["max"]) == (min(every), max(every))
+            assert (found["sum"], found["distinct"]) == (sum(every), len(set(every)))
+            assert (found["count"], found["missing"]) == (len(every), 1)
+            assert found["mean"] == pytest.approx(statistics.mean(every))
+        assert whole["type"] == "number"
+        text = {"sum": pl.String}
+        read = (
+            pl.read_parquet(output)
+            if ending == ".parquet"
+            else pl.read_csv(output, schema_overrides=text)
+        )
+        assert read.filter(pl.col("column") == "n")["sum"].to_list()[-1] == str(sum(every))
+
+
+def test_whole_numbers_too_long_for_64_bits_and_codes_are_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("materia.data.source.LEAST_BLOCK_BYTES", 1)
+    lines = [f"{2**64 + n},{n},{n}.5" for n in range(50)] + ["7,007,1e300", f"8,8,{LONG}"]
+    source = written(tmp_path / "in.csv", "\n".join(["long,code,measured", *lines]) + "\n")
+    overall = aggregate([source], None, progress=silent)["overall"]
+    assert {name: one["type"] for name, one in overall.items()} == {
+        "long": "text",
+        "code": "text",
+        "measured": "number",
+    }
+    assert (overall["long"]["distinct"], overall["code"]["distinct"]) == (52, 51)
+    assert overall["measured"]["max"] == 1e300
+
+
+def test_functions_that_fit_no_column_are_refused(sources: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    with pytest.raises(DefinitionError, match=r"no mean of text, which .city. holds.*distinct"):
+        aggregate(sources, output, aggregations={"city": ["mean"]}, progress=silent)
+    words = written(tmp_path / "words.csv", "a,b\nx,y\n")
+    with pytest.raises(DefinitionError, match="no column holds numbers"):
+        aggregate([words], output, aggregations=["mean"], progress=silent)
+    assert not output.exists()
+    mixed = aggregate(
+        [*sources, written(tmp_path / "third.csv", "city,amount\nUlm,lots\n")],
+        None,
+        aggregations={"amount": ["sum"]},
+        progress=silent,
+    )
+    assert mixed["summaries"][0]["summary"]["amount"]["sum"] == 7.5
+
+
 def test_rows_of_a_source_without_the_wanted_column_are_missing_there(sources: list[Path]) -> None:
     result = aggregate(sources, None, aggregations={"size": ["missing", "sum"]}, progress=silent)
     assert result["overall"] == {"size": {"type": "number", "missing": 3, "sum": 3.0}}
@@ -162,8 +275,17 @@ def test_wrong_names_are_explained(sources: list[Path]) -> None:
         aggregate(sources, None, aggregations={"amont": ["sum"]}, progress=silent)
     with pytest.raises(DefinitionError, match=r"'south\.csv' has no column 'note'"):
         aggregate(sources, None, group_by="note", progress=silent)
+    with pytest.raises(DefinitionError, match="'city' stands in it twice"):
+        aggregate(sources, None, group_by=["city", "city"], progress=silent)
     with pytest.raises(DefinitionError, match="empty"):
         aggregate([], None, progress=silent)
+
+
+def test_a_source_is_never_overwritten(sources: list[Path]) -> None:
+    for source in sources:
+        with pytest.raises(DataError, match="input and output at once"):
+            aggregate(sources, source, progress=silent)
+    assert [source.read_text() for source in sources] == [NORTH, SOUTH]
 
 
 def test_a_stop_leaves_the_old_output_and_nothing_else(sources: list[Path], tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,51 @@ def test_faultless_input_leaves_no_rejects_file_not_even_an_old_one(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 
+def test_rejected_rows_never_replace_the_input_or_a_file_of_somebody_else(tmp_path: Path) -> None:
+    _, result, _ = outcome(tmp_path, "a,b\n1\n2,3\n")
+    rejected = Path(result["rejects_file"])
+    assert rejected.name == "out.csv.rejects.csv"
+    before = rejected.read_bytes()
+    with pytest.raises(DataError, match="is the input, and rejected rows would replace it"):
+        run(rejected)
+    assert rejected.read_bytes() == before
+    assert run(rejected, None, "mended.csv")["rows_written"] == 1
+    for content in ("mine\n", "line,reason,rows\n", ""):
+        rejected.write_text(content)
+        with pytest.raises(DataError, match="no file of rejected rows"):
+            run(tmp_path / "in.csv")
+        assert rejected.read_text() == content
+    other = written(tmp_path / "out.rejects.csv", "mine\n")
+    rejected.unlink()
+    run(written(tmp_path / "good.csv", "a\n1\n"))
+    assert other.read_text() == "mine\n"
+
+
+def test_outputs_of_one_stem_have_rejects_of_their_own(tmp_path: Path) -> None:
+    source = written(tmp_path / "in.csv", "a,b\n1\n2,3\n")
+    named = {run(source, None, name)["rejects_file"] for name in ("x.csv", "x.csv.gz", "x.parquet")}
+    assert {Path(name).name for name in named} == {
+        "x.csv.rejects.csv",
+        "x.csv.gz.rejects.csv",
+        "x.parquet.rejects.csv",
+    }
+
+
+def test_jobs_that_race_for_one_output_leave_a_pair_of_one_job(tmp_path: Path) -> None:
+    sources = [
+        written(tmp_path / f"{n}.csv", f"a,b\n{n},{n}\n{n}\n" if n % 2 else f"a,b\n{n},{n}\n")
+        for n in range(4)
+    ]
+    for _ in range(10):
+        with ThreadPoolExecutor(len(sources)) as pool:
+            list(pool.map(run, sources))
+        n = int((tmp_path / "out.csv").read_text().split()[1][0])
+        rejected = tmp_path / "out.csv.rejects.csv"
+        assert rejected.exists() == bool(n % 2)
+        if n % 2:
+            assert rejected.read_text().endswith(f",{n}\n")
+
+
 FILTERED = [
     ({"n": 2}, [3, 10]),
     ({"n": {">=": 2}}, [2, 3, 10]),
@@ -263,6 +310,27 @@ def test_select_rename_and_types(tmp_path: Path) -> None:
     ]
 
 
+def test_times_with_an_offset_become_utc(tmp_path: Path) -> None:
+    times = [
+        "2026-03-01T10:00:00+02:00",
+        "2026-03-01 09:30:00.5+0130",
+        "2026-03-01T08:00Z",
+        "2026-03-01 08:00:00Z",
+        "2026-03-01T08:00:00",
+    ]
+    source = written(tmp_path / "in.csv", "\n".join(["t", *times, "10 o'clock"]) + "\n")
+    result = run(source, {"types": {"t": "datetime"}}, "out.parquet")
+    assert result["rows_rejected"] == 1
+    eight = datetime(2026, 3, 1, 8)
+    found = pl.read_parquet(tmp_path / "out.parquet")["t"].to_list()
+    assert [at.replace(microsecond=0) for at in found] == [eight] * 5
+
+
+def test_columns_without_a_title_are_named_by_their_number(tmp_path: Path) -> None:
+    text, _, _ = outcome(tmp_path, ",a,column_4,,\n1,2,3,,5\n", {"filter": {"column_1": 0}})
+    assert text == "column_1,a,column_4,column_4_,column_5\n1,2,3,,5\n"
+
+
 def test_text_that_is_a_number_stays_as_it_is_written(tmp_path: Path) -> None:
     text, _, _ = outcome(tmp_path, "zip,n\n00501, 1.50\n", {"filter": {"n": 1}})
     assert text == "zip,n\n00501, 1.50\n"
@@ -319,6 +387,81 @@ def test_parquet_gets_numbers_where_every_cell_is_one(tmp_path: Path) -> None:
     assert frame.rows() == [(1, 1.5, "007", "a", None), (None, 2.0, "8", "b", None)]
 
 
+NINES = 9_007_199_254_740_993  # The first whole number without a float of its own.
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype"),
+    [
+        ([1234567890123456789, 1234567890123456788], pl.Int64),
+        ([-(2**63), 2**63 - 1], pl.Int64),
+        ([1, 2**64 - 1], pl.UInt64),
+        ([-1, 2**64 - 1], pl.String),
+        ([2**64, 5], pl.String),
+        ([NINES, 1.5], pl.String),
+        ([1.5, NINES], pl.String),
+        ([2**53 - 1, 1.5], pl.Float64),
+        (["6.02e23", 1.5], pl.Float64),
+    ],
+)
+def test_no_number_loses_a_digit_on_its_way_to_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: list[Any], dtype: type[pl.DataType]
+) -> None:
+    monkeypatch.setattr("materia.data.source.LEAST_BLOCK_BYTES", 1)
+    content = "\n".join(["a", *map(str, cells)]) + "\n"
+    source = written(tmp_path / "in.csv", content)
+    for n_chunks in (1, 97):
+        run(source, {"num_chunks": n_chunks}, "out.parquet")
+        found = pl.read_parquet(tmp_path / "out.parquet")["a"]
+        assert found.dtype == dtype
+        kind = {pl.String: str, pl.Float64: float}.get(dtype, int)
+        assert found.to_list() == [kind(cell) for cell in cells]
+
+
+LONG = [NINES - 1, NINES, NINES + 1, 5, 2**64 - 1, 10**20 + 1]
+LONG_FILTERS: list[tuple[dict[str, Any], list[int]]] = [
+    ({"==": NINES}, [NINES]),
+    ({"==": float(NINES + 1)}, [NINES + 1]),
+    ({">": NINES}, [NINES + 1, 2**64 - 1, 10**20 + 1]),
+    ({"<=": NINES}, [NINES - 1, NINES, 5]),
+    ({"!=": NINES, "<": 2**64 - 1}, [NINES - 1, NINES + 1, 5]),
+    ({"in": [5, NINES, 10**20, 10**20 + 1, 10**40]}, [NINES, 5, 10**20 + 1]),
+    ({">": 10**20}, [10**20 + 1]),
+    ({"<": 10**400, ">": 1.5}, LONG),
+    ({"<": -(10**400)}, []),
+]
+
+
+@pytest.mark.parametrize(("wanted", "expected"), LONG_FILTERS)
+def test_filters_compare_whole_numbers_by_all_their_digits(
+    tmp_path: Path, wanted: dict[str, Any], expected: list[int]
+) -> None:
+    source = written(tmp_path / "in.csv", "\n".join(["a,b", *(f"{n},x" for n in LONG)]) + "\n")
+    result = run(source, {"filter": {"a": wanted}})
+    assert result["rows_rejected"] == 0
+    assert pl.read_csv(tmp_path / "out.csv", schema={"a": pl.String, "b": pl.String})[
+        "a"
+    ].to_list() == list(map(str, expected))
+    short = [n for n in LONG if n < 2**64]
+    frame = pl.DataFrame({"a": short}, schema={"a": pl.UInt64})
+    frame.write_parquet(tmp_path / "in.parquet")
+    run(tmp_path / "in.parquet", {"filter": {"a": wanted}}, "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")["a"].to_list()
+    assert found == [n for n in expected if n in short]
+
+
+def test_a_filter_by_a_long_number_takes_other_numbers_as_before(tmp_path: Path) -> None:
+    content = "a,b\n1e18,x\n 1000000000000000001 ,y\n2.5,z\nword,w\n,v\n"
+    text, result, rows = outcome(tmp_path, content, {"filter": {"a": {">=": 10**18}}})
+    assert text == "a,b\n1e18,x\n 1000000000000000001 ,y\n"
+    assert (result["rows_filtered"], [row[0] for row in rows]) == (2, ["5"])
+
+
+def test_a_declared_integer_keeps_its_digits_also_with_a_point(tmp_path: Path) -> None:
+    text, _, _ = outcome(tmp_path, f"a\n{NINES}.0\n", {"types": {"a": "integer"}})
+    assert text == f"a\n{NINES}\n"
+
+
 def test_every_kind_of_file_comes_back_from_every_other(tmp_path: Path) -> None:
     content = "n,t\n1,a\n2,\u00e9\n"
     source = written(tmp_path / "a.csv", content)
@@ -351,6 +494,8 @@ BROKEN = [
     (b'a,"b\n1,x\n', "never closed"),
     (b",".join(b"c%d" % n for n in range(10**6)) + b"\n", "1000000 columns"),
     (b"a,a\n1,2\n", "more than one column"),
+    (b"a,b\r1,2\r3,4\r", "carriage return"),
+    (b'"a"x,b\n1,2\n', "text follows a closing quote"),
     (b"PK\x03\x04rest", "zip"),
     (gzip.compress(b"a,b\n1,2\n"), "gzip"),
     ("a,b\n".encode("utf-16"), "UTF-16"),
@@ -406,6 +551,10 @@ WRONG = [
     ({"sort": ["-amont"]}, "transformations.sort", "'amount'"),
     ({"drop_duplicates": "amont"}, "transformations.drop_duplicates", "'amount'"),
     ({"rename": {"amount": "city"}}, "transformations.rename", "city"),
+    ({"rename": {"amount": "a\nb"}}, "transformations.rename", "line break"),
+    ({"rename": {"amount": " "}}, "transformations.rename", "name"),
+    ({"new_columns": {"\0row": "1"}}, "transformations.new_columns", "'\\x00row'"),
+    ({"new_columns": {"": "1"}}, "transformations.new_columns", "name"),
     ({"num_chunks": 0}, "transformations.num_chunks", "10"),
     ({"num_chunks": True}, "transformations.num_chunks", "10"),
 ]
@@ -431,6 +580,8 @@ def test_missing_input_and_unknown_endings_are_refused(tmp_path: Path) -> None:
         run(source, None, "out.xlsx")
     with pytest.raises(DataError, match="input and output at once"):
         run(source, None, "in.csv")
+    with pytest.raises(DataError, match="300 bytes; at most 200"):
+        run(source, None, "n" * 296 + ".csv")
 
 
 class Stopped(Exception):
@@ -476,6 +627,27 @@ def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
     assert reading == sorted(reading)
     assert len(set(reading)) > 5
     assert told[-1][0] == told[-1][1] == source.stat().st_size
+
+
+def test_each_phase_of_an_ordered_output_tells_its_own_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordering, "RUN_BYTES", 5000)
+    source = written(tmp_path / "in.csv", mixed_table(2000))
+    told: list[tuple[float, float | None, str]] = []
+    steps = {"drop_duplicates": ["city", "amount"], "sort": "amount"}
+    result = process(source, tmp_path / "out.csv", steps, progress=lambda *one: told.append(one))
+    phases = list(dict.fromkeys(message for _, _, message in told))
+    assert phases == ["reading", "finding duplicates", "sorting", "writing", "done"]
+    assert [message for _, _, message in told] == sorted(
+        (message for _, _, message in told), key=phases.index
+    )
+    n_kept = result["rows_written"] + result["rows_duplicate"]
+    for phase, total in (("finding duplicates", n_kept), ("sorting", result["rows_written"])):
+        amounts = [done for done, _, message in told if message == phase]
+        assert amounts == sorted(amounts)
+        assert len(set(amounts)) > 2
+        assert [told for told in told if told[2] == phase][-1] == (total, total, phase)
 
 
 def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
