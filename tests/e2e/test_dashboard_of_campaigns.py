@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from browser import Browser
+from servers import wait_until
 from stack_api import Api
 
 COATING: dict[str, Any] = {
@@ -71,6 +72,9 @@ def test_a_campaign_is_paused_extended_cloned_and_deleted_on_its_page(
     page.wait("document.querySelector('dialog[open]')", "it asks first")
     button(page, "Stop campaign", "dialog")
     state(page, "stopped")
+    # What runs when a campaign is stopped still finishes, and it cannot be deleted before.
+    jobs = f"/jobs?campaign_id={here}&limit=200"
+    wait_until(lambda: all(one["finished_at"] for one in api.get(jobs)["items"]), "its jobs end")
     button(page, "Delete")
     page.wait_text("Export them first", "dialog")
     button(page, "Delete campaign", "dialog")
