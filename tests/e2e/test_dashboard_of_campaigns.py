@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from browser import Browser
-from servers import wait_until
 from stack_api import Api
+
+from servers import wait_until
 
 COATING: dict[str, Any] = {
     "name": "coating",
