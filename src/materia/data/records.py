@@ -156,9 +156,9 @@ class Cutter:
         return self._walk(content, is_last)
 
     def _taken(self, content: bytes) -> Inspect:
-        line = self._line
-        self._line += _count(content, NEWLINE)
-        return partial(self._inspect, content, line, None)
+        line, n_lines = self._line, _count(content, NEWLINE)
+        self._line += n_lines
+        return partial(self._inspect, content, line, n_lines, None)
 
     def _are_regular(self, octets: NDArray[np.uint8], quotes: Positions) -> bool:
         """Return whether every quote opens or closes a cell at its edge, or is doubled."""
@@ -202,20 +202,27 @@ class Cutter:
             at = feed.at
         line = self._line
         self._line += at
-        inspect = partial(self._inspect, _unprotected(written.getvalue()), line, walked)
+        inspect = partial(self._inspect, _unprotected(written.getvalue()), line, at, walked)
         return inspect, sum(map(len, physical[:at]))
 
     def _inspect(
-        self, content: bytes, line: int, walked: _Walked | None, is_trusting: bool
+        self, content: bytes, line: int, n_lines: int, walked: _Walked | None, is_trusting: bool
     ) -> Block:
-        """Take out the records that are ragged, blank or not UTF-8."""
+        """Take out the records that are ragged, blank or not UTF-8.
+
+        Args:
+            content: Whole records.
+            line: Line of the file where they begin.
+            n_lines: Lines of the file that they take.
+            walked: What is known of them where each was looked at already.
+            is_trusting: As of `Inspect`.
+        """
         is_quoted = b'"' in content
         is_text = _is_utf8(content)
         can_be_even = is_text and walked is None and len(content) <= MAX_RECORD_BYTES
         if is_trusting and can_be_even and not is_quoted and self._width > 1:
-            n_rows = _count(content, NEWLINE)
-            if _count(content, self._edge) == n_rows * (self._width - 1):
-                return Block(content, n_rows, line, is_proven=False)
+            if _count(content, self._edge) == n_lines * (self._width - 1):
+                return Block(content, n_lines, line, is_proven=False)
         octets = np.frombuffer(content, np.uint8)
         if is_quoted:
             newlines = np.flatnonzero(octets == NEWLINE)
