@@ -198,13 +198,6 @@ def test_replicates_of_conditional_points_equal_the_library_until_the_space_is_e
     assert marked == {name for point in points for name in point["replicates"]}
 
 
-@pytest.mark.usefixtures("backends")
-def test_workers_refuse_a_campaign_whose_results_people_tell() -> None:
-    with pytest.raises(StateError, match="people"):
-        campaigns.run(branin_currin(evaluator={"type": "manual"}))
-    assert campaigns.page(10)[1] == 0
-
-
 def test_a_step_that_comes_again_changes_nothing(cluster: Cluster) -> None:
     source = branin_currin(
         evaluator={"type": "function", "options": {"name": "branin_currin", "delay_s": 0.1}}

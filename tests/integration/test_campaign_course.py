@@ -91,13 +91,13 @@ def test_paused_resumed_and_extended_it_asks_what_it_would_have_asked_in_one_go(
 def test_a_converged_campaign_that_is_extended_spends_its_budget(cluster: Cluster) -> None:
     cluster.worker()
     rule = {"convergence_patience": 1, "convergence_threshold": 0.9}
-    source = branin_currin(optimizer={"budget": 18, "active_learning": rule})
+    source = branin_currin(optimizer={"budget": 22, "active_learning": rule})
     campaign_id = campaigns.run(source)["campaign_id"]
     row = finished(cluster, campaign_id)
-    assert (row["state"], row["evaluations_completed"] < 18) == ("converged", True)
-    assert campaign_course.extend(campaign_id, 18)["state"] == "running"
+    assert (row["state"], row["evaluations_completed"] < 22) == ("converged", True)
+    assert campaign_course.extend(campaign_id, 22)["state"] == "running"
     assert finished(cluster, campaign_id)["state"] == "completed"
-    expected = golden(branin_currin(optimizer={"budget": 18}))
+    expected = golden(branin_currin(optimizer={"budget": 22}))
     assert params_of(campaign_id) == [c["params"] for c in expected.dump()["candidates"]]
 
 
