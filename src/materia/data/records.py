@@ -220,9 +220,9 @@ class Cutter:
         is_quoted = b'"' in content
         is_text = _is_utf8(content)
         can_be_even = is_text and walked is None and len(content) <= MAX_RECORD_BYTES
-        if is_trusting and can_be_even and not is_quoted and self._width > 1:
-            if _count(content, self._edge) == n_lines * (self._width - 1):
-                return Block(content, n_lines, line, is_proven=False)
+        can_be_trusted = is_trusting and can_be_even and not is_quoted and self._width > 1
+        if can_be_trusted and _count(content, self._edge) == n_lines * (self._width - 1):
+            return Block(content, n_lines, line, is_proven=False)
         octets = np.frombuffer(content, np.uint8)
         if is_quoted:
             newlines = np.flatnonzero(octets == NEWLINE)
