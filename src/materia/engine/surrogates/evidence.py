@@ -24,6 +24,7 @@ from materia.engine.surrogates.kernels import (
     scale_of,
     square_distances,
 )
+from materia.engine.surrogates.model import Sample
 from materia.engine.surrogates.warping import Warp, compression
 
 FloatArray = NDArray[np.float64]
@@ -211,22 +212,8 @@ class Mode:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Observations that hyper-parameters are judged by.
-
-    Attributes:
-        X: Observed points, (n, d).
-        y: Outcomes, (n,), minimised if a warp is allowed.
-        sem: Standard errors, (n,), NaN where the noise is to be inferred.
-        categorical: Columns of X without an order.
-        pivot_floor: Outcomes above it may be compressed; infinity forbids it.
-    """
-
-    X: FloatArray
-    y: FloatArray
-    sem: FloatArray
-    categorical: tuple[int, ...] = ()
-    pivot_floor: float = math.inf
+class Evidence(Sample):
+    """A sample that hyper-parameters are judged by."""
 
     def __len__(self) -> int:
         return len(self.y)
