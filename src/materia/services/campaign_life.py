@@ -36,11 +36,6 @@ HELD_STEPS = (TRAIN, PROPOSE, EVALUATE)
 GOES_ON = (CampaignState.RUNNING, CampaignState.PAUSED)
 
 
-def is_manual(definition: Row) -> bool:
-    """Whether people tell the results of a campaign, so that no job evaluates its candidates."""
-    return (definition.get("evaluator") or {}).get("type") == "manual"
-
-
 def add_step(
     work: Work,
     campaign_id: str,
@@ -240,8 +235,8 @@ def stop(work: Work, campaign_id: str, reason: str) -> Row | None:
     for job in job_rows.waiting_of(work.connection, campaign_id):
         cancel_job(work, job, reason)
     stopped = {**campaign, "state": CampaignState.STOPPED}
-    if is_manual(campaign["definition"]):
-        # No job holds them whose end would say so.
+    if not job_rows.has_open(work.connection, campaign_id, EVALUATE):
+        # Those that people evaluate: no job holds them whose end would say so.
         campaign_rows.cancel_proposed(work.connection, campaign_id)
     if campaign_rows.n_candidates(work.connection, campaign_id):
         count_evaluations(work, stopped, 0, 0)

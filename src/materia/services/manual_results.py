@@ -67,9 +67,10 @@ def tell(campaign_id: str, results: Told) -> Row:
 def _checked(definition: Row, results: Told) -> dict[str, Row]:
     """Return the evaluation of each candidate."""
     # Loads numerics, which the API starts without.
+    from materia import evaluators
     from materia.engine.objectives import Objectives
 
-    if not life.is_manual(definition):
+    if not evaluators.kind_of(definition["evaluator"]["type"]).is_manual:
         raise StateError(
             "an evaluator tells the results of this campaign",
             "those of 'manual' are told by people",

@@ -335,9 +335,11 @@ def waiting_of(connection: Connection, campaign_id: str) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def has_open(connection: Connection, campaign_id: str) -> bool:
-    """Tell whether a job of a campaign is not final."""
+def has_open(connection: Connection, campaign_id: str, step: str | None = None) -> bool:
+    """Tell whether a job of a campaign, or of one of its steps, is not final."""
     query = select(jobs.c.id).where(is_open, jobs.c.campaign_id == campaign_id).limit(1)
+    if step is not None:
+        query = query.where(jobs.c.step == step)
     return connection.execute(query).first() is not None
 
 
