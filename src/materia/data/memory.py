@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES, _USUAL_BYTES = 512 * 2**20, 128 * 2**10
+_KEPT_BYTES = 512 * 2**20
+# Afterwards: the largest that the C library comes to by itself, which it no longer does once told.
+_LATER_MMAP_BYTES, _LATER_TRIM_BYTES = 32 * 2**20, 64 * 2**20
 
 
 @contextmanager
@@ -28,8 +30,8 @@ def kept_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        library.mallopt(_MMAP_THRESHOLD, _USUAL_BYTES)
-        library.mallopt(_TRIM_THRESHOLD, _USUAL_BYTES)
+        library.mallopt(_MMAP_THRESHOLD, _LATER_MMAP_BYTES)
+        library.mallopt(_TRIM_THRESHOLD, _LATER_TRIM_BYTES)
         library.malloc_trim(0)
 
 

@@ -272,10 +272,8 @@ class Cutter:
 
     def _marks(self, content: bytes) -> bytes:
         """Return the ends of cells and records, in pieces that stay in the processor's cache."""
-        octets = np.frombuffer(content, np.uint8)
         found = []
-        for at in range(0, len(octets), _PIECE):
-            piece = octets[at : at + _PIECE]
+        for piece in _octets(content):
             is_mark = piece == self._edge
             is_mark |= piece == NEWLINE
             found.append(piece[np.flatnonzero(is_mark)])
@@ -381,9 +379,13 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def _count(content: bytes, octet: int) -> int:
+    return sum(int(np.count_nonzero(piece == octet)) for piece in _octets(content))
+
+
+def _octets(content: bytes) -> Iterator[NDArray[np.uint8]]:
+    """Yield pieces that stay in the processor's cache; nothing is copied."""
     octets = np.frombuffer(content, np.uint8)
-    pieces = (octets[at : at + _PIECE] for at in range(0, len(octets), _PIECE))
-    return sum(int(np.count_nonzero(piece == octet)) for piece in pieces)
+    return (octets[at : at + _PIECE] for at in range(0, len(octets), _PIECE))
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from materia.errors import MateriaError
+from materia.errors import StateError
 from materia.mdl import templates as definitions
 
 
@@ -38,15 +38,13 @@ def evaluator(type_: str) -> dict[str, Any]:
     """
     from materia import evaluators as black_boxes
 
-    if type_ not in black_boxes.known():
-        black_boxes.kind_of(type_)
     missing = black_boxes.missing_extra(type_)
     found: dict[str, Any] = {"type": type_, "summary": None, "options": None, "unusable": None}
     if missing is not None:
         return {**found, "unusable": f"{missing.message}: {missing.hint}"}
     try:
         kind = black_boxes.kind_of(type_)
-    except MateriaError as error:
+    except StateError as error:
         return {**found, "unusable": error.message}
     summary = (kind.__doc__ or "").strip().partition("\n")[0] or None
     return {**found, "summary": summary, "options": kind.options_model.model_json_schema()}
