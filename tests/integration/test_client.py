@@ -44,6 +44,9 @@ DEFINITION: dict[str, Any] = {
     "optimizer": {"budget": 14, "batch_size": 4, "seed": 5},
 }
 
+# These start servers of their own, and ask nothing of the database that others do not.
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def client(backends: dict[str, str]) -> Iterator[Client]:
@@ -142,6 +145,7 @@ def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> 
         assert client._wire._http.get("/nothing").status_code == 404
 
 
+@only_sqlite
 @pytest.mark.parametrize("key", [None, "wrong"])
 def test_a_missing_and_a_wrong_key_name_the_variable_to_set(
     backends: dict[str, str], tmp_path: Path, key: str | None
@@ -275,6 +279,7 @@ def test_the_local_stack_is_found_by_its_state_file(tmp_path: Path) -> None:
         assert client._wire._http.headers["authorization"] == "Bearer secret"
 
 
+@only_sqlite
 def test_a_campaign_is_watched_to_its_end_across_a_restart_of_the_server(
     backends: dict[str, str], cluster: Cluster, tmp_path: Path, redis_server: RedisServer
 ) -> None:

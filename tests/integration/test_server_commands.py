@@ -22,6 +22,9 @@ from materia.services.submission import NewJob, submit
 from serving import Server, ThreadServer, serving_commands
 from workers import Cluster
 
+# Commands ask the API, which other files ask on both databases.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 MATERIA = [sys.executable, "-c", "from materia.cli import main; main()"]
 PING = "tasks.simple_tasks.ping"
 DEFINITION: dict[str, Any] = {

@@ -35,6 +35,9 @@ PATIENCE_S = 60.0
 
 Served = Server | ThreadServer
 
+# These start servers of their own, and ask nothing of the database that others do not.
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def server(backends: dict[str, str]) -> Iterator[ThreadServer]:
@@ -323,6 +326,7 @@ def test_what_a_client_sends_is_ignored_and_bounded(server: Served, campaign_id:
         assert close_code(view) == 1009
 
 
+@only_sqlite
 def test_a_view_needs_the_key_and_the_own_page(backends: dict[str, str], tmp_path: Path) -> None:
     with Server(tmp_path, backends, MATERIA_API_KEY=KEY) as server:
         path = f"campaigns/{new_campaign()}"
@@ -355,6 +359,7 @@ def test_a_view_needs_the_key_and_the_own_page(backends: dict[str, str], tmp_pat
     assert KEY not in server.log()
 
 
+@only_sqlite
 def test_a_server_that_stops_says_goodbye(
     backends: dict[str, str], tmp_path: Path, campaign_id: str
 ) -> None:
