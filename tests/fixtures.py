@@ -16,6 +16,9 @@ from ray_heads import RayHead
 from servers import RedisServer
 from workers import QUICK, TESTS, Cluster
 
+# Of the API, in the settings of every test that has servers: the admin's.
+KEY = "a-key-of-thirty-two-characters-0"
+
 
 def point_services_at(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, server: RedisServer
@@ -27,6 +30,7 @@ def point_services_at(
         "MATERIA_DATABASE_URL": database_url,
         "MATERIA_BROKER_URL": server.url(0),
         "MATERIA_RESULT_BACKEND": server.url(1),
+        "MATERIA_API_KEY": KEY,
     }
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)

@@ -15,7 +15,9 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from pydantic import SecretStr
 
+from fixtures import KEY
 from materia import settings
 from materia.api.__main__ import listen, server
 from materia.api.app import create_app
@@ -24,8 +26,9 @@ from materia.settings import Settings
 from servers import START_TIMEOUT_S, die_with_tests, free_port, wait_until
 
 BASE = "/api/v1"
+BEARER = {"Authorization": f"Bearer {KEY}"}
 # For what is made before a test begins, when the developer's own settings are still there.
-DEFAULTS = Settings.model_construct()
+DEFAULTS = Settings.model_construct(api_key=SecretStr(KEY))
 
 
 class InProcess(httpx.BaseTransport):
@@ -48,14 +51,18 @@ class InProcess(httpx.BaseTransport):
         return asyncio.run(serve())
 
 
-def in_process(app: FastAPI | None = None, *, raises: bool = True) -> httpx.Client:
+def in_process(
+    app: FastAPI | None = None, *, raises: bool = True, key: str | None = KEY
+) -> httpx.Client:
     """Return an HTTP client of an application in this process.
 
     Args:
+        key: That it sends; None for none.
         raises: Let unexpected errors of the application reach the test.
     """
     transport = InProcess(app or create_app(), raises=raises)
-    return httpx.Client(transport=transport, base_url="http://test")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(transport=transport, base_url="http://test", headers=headers)
 
 
 class ThreadServer:

@@ -46,6 +46,19 @@ class Settings(BaseSettings):
         2_000_000_000, description="a dataset that is sent to the server may be so large"
     )
 
+    requests_per_s: Annotated[float, Field(gt=0)] = Field(
+        1000.0, description="requests of one key a second, on average over ten seconds"
+    )
+    changes_per_s: Annotated[float, Field(gt=0)] = Field(
+        300.0, description="requests of one key that change something, likewise"
+    )
+    max_waiting_jobs: Annotated[int, Field(ge=1)] = Field(
+        20_000, description="jobs of one owner that may wait; more are refused"
+    )
+    max_waiting_jobs_in_all: Annotated[int, Field(ge=1)] = Field(
+        200_000, description="jobs that may wait in all"
+    )
+
     lease_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="a claim not renewed for so long counts as abandoned"
     )
@@ -122,6 +135,9 @@ class Settings(BaseSettings):
     )
     keep_exports_days: Annotated[float, Field(gt=0)] = Field(
         7.0, description="files of `export_results` are kept so long"
+    )
+    keep_audit_days: Annotated[float, Field(gt=0)] = Field(
+        90.0, description="who changed what, and what was refused, is kept so long"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from materia.api.admission import MAX_BODY
-from serving import BASE, ThreadServer
+from serving import BASE, BEARER, ThreadServer
 
 # More than the buffers of both ends of a connection hold.
 N_PARTS, PART = 64, b"[" * (MAX_BODY // 2)
@@ -28,7 +28,7 @@ def test_a_client_that_sends_too_much_reads_why(
     served: ThreadServer, connection: str, is_chunked: bool
 ) -> None:
     client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
-    headers = {"Content-Type": "application/json", "Connection": connection}
+    headers = {"Content-Type": "application/json", "Connection": connection, **BEARER}
     if not is_chunked:
         headers["Content-Length"] = str(N_PARTS * len(PART))
     parts = (PART for _ in range(N_PARTS))
@@ -45,7 +45,7 @@ def test_a_client_that_sends_too_much_reads_why(
 
 def test_a_refused_type_is_read_though_the_body_never_was(served: ThreadServer) -> None:
     client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
-    headers = {"Content-Type": "text/csv", "Connection": "close"}
+    headers = {"Content-Type": "text/csv", "Connection": "close", **BEARER}
     client.request("POST", f"{BASE}/campaigns/run", b"x" * MAX_BODY, headers)
     answer = client.getresponse()
     assert (answer.status, orjson.loads(answer.read())["code"]) == (415, "unsupported_media_type")

@@ -19,7 +19,7 @@ from materia.broker.app import app as celery
 from materia.client import Client
 from materia.services import due_times, schedules
 from materia.services.due_times import Timing
-from serving import ThreadServer, serving_commands
+from serving import BEARER, ThreadServer, serving_commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text()
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -66,6 +66,8 @@ def test_the_request_of_curl_is_taken(server: ThreadServer) -> None:
     words = shlex.split(blocks("sh")[1].replace("\\\n", " "))
     (path,) = (word for word in words if word.startswith("$URL"))
     headers = dict(word.split(": ") for word in words if re.match(r"[\w-]+: ", word))
+    # The page writes $KEY for it.
+    headers |= BEARER
     content = words[words.index("-d") + 1]
     answer = httpx.post(path.replace("$URL", server.url), content=content, headers=headers)
     assert answer.status_code == 201, answer.text

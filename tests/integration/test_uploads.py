@@ -17,12 +17,13 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from fixtures import KEY
 from materia import cli, settings
 from materia.client import AsyncClient, Client
 from materia.errors import AccessError, ConflictError, DataError, NotFoundError, StateError
 from materia.services import uploads
 from servers import wait_until
-from serving import BASE, ThreadServer
+from serving import BASE, BEARER, ThreadServer
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 DOCS = Path(__file__).parents[2] / "docs"
@@ -47,7 +48,7 @@ def stored() -> set[str]:
 
 
 def send(server: ThreadServer, content: Any, **params: Any) -> httpx.Response:
-    headers = params.pop("headers", {})
+    headers = {**BEARER, **params.pop("headers", {})}
     url = f"{server.url}{BASE}/datasets"
     return httpx.post(url, params={"path": "a.csv", **params}, content=content, headers=headers)
 
@@ -159,7 +160,8 @@ def test_a_place_that_will_not_do_is_refused(
 
 
 def test_a_form_and_a_compressed_body_are_refused(server: ThreadServer) -> None:
-    form = httpx.post(f"{server.url}{BASE}/datasets?path=a.csv", files={"file": TABLE})
+    url = f"{server.url}{BASE}/datasets?path=a.csv"
+    form = httpx.post(url, files={"file": TABLE}, headers=BEARER)
     assert form.status_code == 415
     assert "-T" in form.json()["hint"]
     packed = send(server, gzip.compress(TABLE), headers={"Content-Encoding": "gzip"})
@@ -183,7 +185,8 @@ def test_a_file_that_ends_early_leaves_nothing(server: ThreadServer) -> None:
     waiting = settings.current().data_root / uploads.FOLDER
     with socket.create_connection(("127.0.0.1", server.port)) as line:
         head = (
-            f"POST {BASE}/datasets?path=a.csv HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n"
+            f"POST {BASE}/datasets?path=a.csv HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n"
+            f"Authorization: Bearer {KEY}\r\n\r\n"
         )
         line.sendall(head.encode() + TABLE)
         wait_until(lambda: waiting.is_dir() and list(waiting.iterdir()), "it is being received")
@@ -298,5 +301,5 @@ def test_the_request_of_the_guide_is_taken(server: ThreadServer) -> None:
     (line,) = (line for line in (DOCS / "api.md").read_text().splitlines() if "-T examples" in line)
     words = shlex.split(line)
     file, url = words[words.index("-T") + 1], words[-1].replace("$URL", server.url)
-    answer = httpx.post(url, content=(DOCS.parent / file).read_bytes())
+    answer = httpx.post(url, content=(DOCS.parent / file).read_bytes(), headers=BEARER)
     assert answer.status_code == 201, answer.text

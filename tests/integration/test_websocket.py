@@ -17,6 +17,7 @@ from sqlalchemy import delete
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from fixtures import KEY
 from materia.api import live
 from materia.events import stream
 from materia.events.models import Event, EventType, campaign_topic, job_topic
@@ -28,9 +29,8 @@ from materia.store import events as event_rows
 from materia.store.database import database, driver_of
 from materia.store.tables import events as event_table
 from servers import RedisServer, wait_until
-from serving import BASE, Server, ThreadServer
+from serving import BASE, BEARER, Server, ThreadServer
 
-KEY = "a-key-of-thirty-two-characters-0"
 PATIENCE_S = 60.0
 
 Served = Server | ThreadServer
@@ -88,7 +88,7 @@ def close_code(view: ClientConnection) -> int:
 
 def open_view(server: Served, path: str, **options: Any) -> ClientConnection:
     # With a bounded queue this client waits ten seconds when it closes before it has read all.
-    options = {"max_queue": None, **options}
+    options = {"max_queue": None, "additional_headers": BEARER, **options}
     return connect(f"{server.url.replace('http', 'ws')}{BASE}/ws/{path}", **options)
 
 
@@ -331,11 +331,11 @@ def test_a_view_needs_the_key_and_the_own_page(backends: dict[str, str], tmp_pat
     with Server(tmp_path, backends, MATERIA_API_KEY=KEY) as server:
         path = f"campaigns/{new_campaign()}"
         wrong: list[dict[str, Any]] = [
-            {},
+            {"additional_headers": {}},
             {"additional_headers": {"Authorization": "Bearer wrong"}},
-            {"subprotocols": ["materia.bearer.wrong"]},
-            {"subprotocols": ["materia.bearer."]},
-            {"subprotocols": ["materia.v1"]},
+            {"additional_headers": {}, "subprotocols": ["materia.bearer.wrong"]},
+            {"additional_headers": {}, "subprotocols": ["materia.bearer."]},
+            {"additional_headers": {}, "subprotocols": ["materia.v1"]},
         ]
         for options in wrong:
             with pytest.raises(InvalidStatus) as refused:
@@ -352,7 +352,8 @@ def test_a_view_needs_the_key_and_the_own_page(backends: dict[str, str], tmp_pat
             ({"subprotocols": [f"materia.bearer.{KEY}"]}, f"materia.bearer.{KEY}"),
             ({"subprotocols": [f"materia.bearer.{KEY}", "materia.v1"]}, "materia.v1"),
         ]
-        for options, subprotocol in right:
+        for given, subprotocol in right:
+            options = {"additional_headers": {}, **given}
             with open_view(server, path, **options) as view:
                 assert received(view)["id"] == 1
                 assert view.subprotocol == subprotocol
@@ -383,6 +384,7 @@ def handshake(port: int, path: str) -> socket.socket:
         "Connection: Upgrade",
         f"Sec-WebSocket-Key: {key}",
         "Sec-WebSocket-Version: 13",
+        f"Authorization: Bearer {KEY}",
     )
     opened.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())
     return opened

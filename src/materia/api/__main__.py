@@ -5,11 +5,15 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+import threading
+import time
 
 import uvicorn
 
 from materia import log, settings
 from materia.api.app import create_app
+from materia.errors import AccessError, MateriaError
+from materia.services import keys, safety
 
 # Clients send nothing but a handshake over a WebSocket.
 MAX_FRAME = 4096
@@ -17,6 +21,18 @@ MAX_FRAME = 4096
 GRACE_S = 5
 # A client that takes nothing for so long is cut off by the kernel, whatever waits for it.
 STUCK_AFTER_MS = 30_000
+
+FIRST_KEY_EVERY_S = 2.0
+FIRST_KEY = """
+The first admin key of this server, which is shown this once:
+
+    {0}
+
+Make a key for each person with it, and revoke it:
+    export MATERIA_API_KEY={0}
+    materia keys create NAME --scope write --server URL
+
+"""
 
 logger = log.logger(__name__)
 
@@ -56,10 +72,28 @@ def server(config: settings.Settings) -> uvicorn.Server:
     )
 
 
+def _make_first_key() -> None:
+    """Make an admin key where there is none and print it, once and not into the log."""
+    while True:
+        try:
+            secret = keys.create_first()
+            break
+        except MateriaError:
+            time.sleep(FIRST_KEY_EVERY_S)
+    if secret is not None:
+        sys.stderr.write(FIRST_KEY.format(secret))
+        sys.stderr.flush()
+
+
 def main() -> int:
     """Serve; 0 after an orderly stop."""
     config = settings.current()
     log.configure(config.log_level)
+    try:
+        safety.require_safe(config)
+    except AccessError as error:
+        sys.stderr.write(f"error: {error.message}\n{error.hint}\n")
+        return 1
     serving = server(config)
     try:
         address = listen(config.api_host, config.api_port)
@@ -73,6 +107,9 @@ def main() -> int:
         )
         return 1
     logger.info("listening", host=config.api_host, port=config.api_port)
+    if config.api_key is None:
+        # The database may come later than this server.
+        threading.Thread(target=_make_first_key, daemon=True).start()
     for name in (signal.SIGTERM, signal.SIGINT):
         # The server stops in order and then raises the signal again: an orderly stop is no failure.
         signal.signal(name, lambda *_: None)

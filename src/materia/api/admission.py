@@ -6,43 +6,66 @@ Plain ASGI, outside of the application, so that no route can forget it.
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from materia.api.problems import CODES, HINTS, Refusal, problem
+from materia.api.pace import Pace, too_many
+from materia.api.problems import CODES, HINTS, Refusal, of_error, problem
+from materia.errors import TransientError
+from materia.services import keys
+from materia.services.audit import Entry, Record
+from materia.services.keys import Caller, RefusedKey
+from materia.services.running import storable
 
 MAX_BODY = 2**20
 # So much of a refused body is taken from the client, so that it stays to read the refusal.
 MAX_DROPPED = 2**28
 DROP_TIMEOUT_S = 5.0
+MAX_KEY = 512
+# Requests that are served at a time; more would only wait for each other.
+MAX_SERVED = 1000
 SUBPROTOCOL = "materia.bearer."
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 class Admission:
-    """Refuses what has no key, comes from a foreign page, or is too large.
+    """Refuses what has no key, comes from a foreign page, is too large or too much.
+
+    What a key may do is looked at where the route is known, in `materia.api.scopes`.
 
     Args:
         app: The application behind.
-        key: The key that a request must carry; None when none is needed.
+        key: The key of the settings, which opens everything; others are in the database.
         public: Paths that need no key.
         uploads: Paths that take whole files, and how many bytes of one.
+        pace: How much one key may ask for.
+        record: Takes what was done and what was refused.
     """
 
     def __init__(
-        self, app: ASGIApp, *, key: str | None, public: frozenset[str], uploads: Mapping[str, int]
+        self,
+        app: ASGIApp,
+        *,
+        key: str | None,
+        public: frozenset[str],
+        uploads: Mapping[str, int],
+        pace: Pace,
+        record: Record,
     ) -> None:
         self._app = app
-        self._key = key.encode() if key else None
+        self._key = key
         self._public = public
         self._uploads = {path: Limit(size, UPLOAD_HINT) for path, size in uploads.items()}
+        self._pace = pace
+        self._record = record
+        self._n_served = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -53,31 +76,47 @@ class Admission:
         if scope["type"] == "http":
             body = Body(headers, receive, send, self._limit(scope))
             receive, send = body.receive, body.send
-        refusal = self._refusal(scope, headers)
-        if refusal is not None:
-            await refuse(refusal, scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        state = scope.setdefault("state", {})
+        state["caller"], state["refused"] = None, None
+        seen = Seen(send)
+        self._n_served += 1
+        try:
+            refusal = await self._refusal(scope, headers)
+            if refusal is not None:
+                await refuse(refusal, scope, receive, seen.send)
+            else:
+                await self._app(scope, receive, seen.send)
+        finally:
+            self._n_served -= 1
+            self._note(scope, seen)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+    async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        state = scope["state"]
         if _is_foreign(scope, headers):
+            state["refused"] = "foreign_page"
             return problem(
                 403,
                 CODES[403],
                 f"pages of {headers['origin'][:200]!r} may not use this server",
                 hint="open the page from the server itself",
             )
-        if not self._may_enter(scope, headers):
-            return problem(
-                401,
-                CODES[401],
-                "this server asks for its key"
-                if "authorization" not in headers
-                else "this is not the key of this server",
-                hint="send the header `Authorization: Bearer <key>`;"
-                " `materia status --json` prints the key of an embedded stack",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+        if scope["path"] not in self._public:
+            try:
+                state["caller"] = await self._caller(scope, headers)
+            except RefusedKey as error:
+                state["refused"], state["refused_caller"] = error.reason, error.caller
+                return problem(
+                    401,
+                    CODES[401],
+                    error.message,
+                    hint="send the header `Authorization: Bearer <key>`;"
+                    " `materia status --json` prints the key of an embedded stack",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            except TransientError as error:
+                return of_error(error)
+            if (busy := self._too_much(scope)) is not None:
+                return busy
         length, limit = headers.get("content-length", "0"), self._limit(scope)
         if length.isdigit() and int(length) > limit.size:
             return problem(413, CODES[413], limit.message, hint=limit.hint)
@@ -86,18 +125,86 @@ class Admission:
     def _limit(self, scope: Scope) -> Limit:
         return self._uploads.get(scope["path"], ORDINARY)
 
-    def _may_enter(self, scope: Scope, headers: Headers) -> bool:
-        if self._key is None or scope["path"] in self._public:
-            return True
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return hmac.compare_digest(given.strip().encode(), self._key)
-        if scope["type"] != "websocket":
-            return False
-        # A browser can set no header on a WebSocket; it can offer subprotocols.
-        offered = (name for name in scope["subprotocols"] if name.startswith(SUBPROTOCOL))
-        given = next(offered, "").removeprefix(SUBPROTOCOL)
-        return hmac.compare_digest(given.encode(), self._key)
+    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        given = _given_key(scope, headers)
+        if not given:
+            raise RefusedKey("this server asks for a key", "no_key")
+        if self._key is not None and keys.is_same(given, self._key):
+            return keys.OPERATOR
+        # No key looks like this: it is not worth a look into the database.
+        if len(given) > MAX_KEY or not given.startswith(keys.PREFIX):
+            raise RefusedKey("this is not a key of this server", "unknown")
+        return keys.known(given) or await run_in_threadpool(keys.check, given)
+
+    def _too_much(self, scope: Scope) -> Response | None:
+        if scope["type"] != "http":
+            return None
+        if self._n_served > MAX_SERVED:
+            return of_error(TransientError("the server is busy", "try again a little later"))
+        caller: Caller = scope["state"]["caller"]
+        wait_s = self._pace.wait_s(caller, is_change=scope["method"] not in SAFE_METHODS)
+        if wait_s <= 0.0:
+            return None
+        scope["state"]["refused"] = "rate"
+        return too_many(
+            f"the key {caller.name!r} asks for too much",
+            "send more slowly; MATERIA_REQUESTS_PER_S and MATERIA_CHANGES_PER_S set the limits",
+            wait_s,
+        )
+
+    def _note(self, scope: Scope, seen: Seen) -> None:
+        """Record what was refused, and what changed something."""
+        state = scope["state"]
+        method = scope.get("method", "WEBSOCKET")
+        # The check of a definition, for one, is a POST that only reads.
+        changes = method not in SAFE_METHODS and state.get("scope") in ("write", "admin")
+        if state["refused"] is None and not (changes and 0 < seen.status < 400):
+            return
+        caller: Caller | None = state["caller"] or state.get("refused_caller")
+        client = scope.get("client")
+        entry = Entry(
+            method=method[:16],
+            path=storable(seen.made or scope["path"])[:500],
+            status=seen.status,
+            key_id=caller and caller.key_id,
+            name=caller and caller.name,
+            owner=caller and caller.owner,
+            address=client and str(client[0])[:64],
+            refused=state["refused"],
+        )
+        self._record.note(entry)
+
+
+class Seen:
+    """What a client was answered."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        # Where what was made is found.
+        self.made: str | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        match message["type"]:
+            case "http.response.start" | "websocket.http.response.start":
+                self.status = int(message["status"])
+                self.made = Headers(raw=message.get("headers", [])).get("location")
+            case "websocket.close":
+                self.status = int(message.get("code", 1000))
+        await self._send(message)
+
+
+def _given_key(scope: Scope, headers: Headers) -> str:
+    """Return the key that a request carries; empty without one."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    if scope["type"] != "websocket":
+        return ""
+    # A browser can set no header on a WebSocket; it can offer subprotocols.
+    offered = (name for name in scope["subprotocols"] if name.startswith(SUBPROTOCOL))
+    return next(offered, "").removeprefix(SUBPROTOCOL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,16 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from materia import settings
 from materia.api import docs_page, live
 from materia.api.admission import Admission
 from materia.api.answers import answer
+from materia.api.documentation import refusals
+from materia.api.pace import Pace
 from materia.api.problems import translate_errors
 from materia.api.requests import only_known_parameters
 from materia.api.resources import BASE
@@ -24,6 +28,7 @@ from materia.api.routes import (
     datasets,
     health,
     jobs,
+    keys,
     models,
     retrainings,
     schedules,
@@ -33,6 +38,7 @@ from materia.api.schemas import (
     Extension,
     NewExport,
     NewJob,
+    NewKey,
     NewModel,
     NewRetraining,
     NewSchedule,
@@ -41,7 +47,9 @@ from materia.api.schemas import (
     RetrainingChange,
     ScheduleChange,
 )
+from materia.api.scopes import admit, needed
 from materia.mdl import Definition
+from materia.services.audit import Record
 from materia.version import __version__
 
 OPENAPI = f"{BASE}/openapi.json"
@@ -53,6 +61,7 @@ BODIES = (
     Extension,
     NewExport,
     NewJob,
+    NewKey,
     NewModel,
     NewSchedule,
     ScheduleChange,
@@ -68,19 +77,32 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     """Return the application; settings of the process unless others are given."""
     config = config or settings.current()
     key = config.api_key.get_secret_value() if config.api_key else None
+    record = Record()
     # Docs and OpenAPI are served below: the framework's pages load scripts from the internet.
     app = FastAPI(
         title="MatCraft",
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan,
+        dependencies=[Depends(admit)],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.hub = live.hub(config.events)
-    for noun in (campaigns, jobs, schedules, models, datasets, retrainings, choices, health):
+    app.state.record = record
+    for noun in (
+        campaigns,
+        jobs,
+        schedules,
+        models,
+        datasets,
+        retrainings,
+        choices,
+        keys,
+        health,
+    ):
         app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
     app.include_router(live.router, prefix=BASE)
     pages = dashboard.assets()
@@ -88,7 +110,14 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     _add_description(app)
     translate_errors(app)
     uploads = {f"{BASE}{datasets.router.prefix}": config.max_upload_bytes}
-    app.add_middleware(Admission, key=key, public=PUBLIC | pages.keys(), uploads=uploads)
+    app.add_middleware(
+        Admission,
+        key=key,
+        public=PUBLIC | pages.keys(),
+        uploads=uploads,
+        pace=Pace(config.requests_per_s, config.changes_per_s),
+        record=record,
+    )
     return app
 
 
@@ -96,6 +125,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     await app.state.hub.close()
+    await run_in_threadpool(app.state.record.close)
 
 
 def _add_description(app: FastAPI) -> None:
@@ -133,7 +163,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
         shapes.pop(unused, None)
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
-    for path in PUBLIC & set(document["paths"]):
-        for operation in document["paths"][path].values():
-            operation["security"] = []
+    for route in iter_route_contexts(app.routes):
+        for method in route.methods or ():
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                _add_admission(operation, None if route.path in PUBLIC else needed(route, method))
     return document
+
+
+def _add_admission(operation: dict[str, Any], scope: str | None) -> None:
+    """Add to an operation the scope that it needs, and how a key is refused; None is public."""
+    operation["security"] = [{"key": [scope]}] if scope else []
+    if scope:
+        said = {str(status): text for status, text in refusals(401, 403, 429).items()}
+        operation["responses"] = dict(sorted({**said, **operation["responses"]}.items()))

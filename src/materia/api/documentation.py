@@ -12,13 +12,14 @@ from materia.api.schemas import Problem
 FILE = "application/octet-stream"
 
 REFUSALS = {
-    401: "no key, or not the key of this server",
-    403: "not allowed",
+    401: "no key, or one that is unknown, expired or revoked",
+    403: "the key has not the scope that is needed, or it is not allowed to anybody",
     404: "there is no such thing",
     409: "not possible in the present state, or the idempotency key came with another request",
     413: "the body is too large",
     415: "the body has another type than one of those that are read",
     422: "the request or the definition is wrong; `path` and `findings` say where",
+    429: "too many requests or waiting jobs; try again after `Retry-After` seconds",
     501: "an optional part that this needs is not installed on the server",
     503: "waiting can heal it; try again after `Retry-After` seconds",
 }

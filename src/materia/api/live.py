@@ -15,23 +15,29 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from materia.api.admission import SUBPROTOCOL
-from materia.errors import DefinitionError, MateriaError, NotFoundError
+from materia.api.scopes import READ
+from materia.errors import DefinitionError, MateriaError, NotFoundError, TransientError
 from materia.events.hub import Hub, Listener
 from materia.events.models import campaign_topic, job_topic
-from materia.services import campaigns, events, jobs
+from materia.services import access, campaigns, events, jobs, keys
+from materia.services.access import ForeignError
+from materia.services.keys import Caller, RefusedKey
 
 PAGE = 500
 SEND_TIMEOUT_S = 10.0
 MAX_LISTENERS = 2000
 PLAIN_SUBPROTOCOL = "materia.v1"
 
-# Codes of a close: RFC 6455's "try again later", and two of our own range.
-TRY_AGAIN, BAD_REQUEST, UNKNOWN = 1013, 4400, 4404
+# Codes of a close: RFC 6455's "try again later", and three of our own range.
+TRY_AGAIN, BAD_REQUEST, NOT_ALLOWED, UNKNOWN = 1013, 4400, 4401, 4404
+# A view whose key was revoked ends after so long.
+LOOK_AGAIN_S = 10.0
+GET: dict[str, Callable[[str], Any]] = {"campaign": campaigns.get, "job": jobs.get}
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
-router = APIRouter(prefix="/ws")
+router = APIRouter(prefix="/ws", dependencies=[READ])
 
 
 def hub(url: str) -> Hub:
@@ -43,34 +49,47 @@ def hub(url: str) -> Hub:
 async def campaign(websocket: WebSocket, campaign_id: str) -> None:
     """Follow a campaign."""
     who = {"campaign_id": campaign_id, "job_id": None}
-    await _serve(websocket, campaign_topic(campaign_id), who, lambda: campaigns.get(campaign_id))
+    await _serve(websocket, campaign_topic(campaign_id), who, "campaign", campaign_id)
 
 
 @router.websocket("/jobs/{job_id}")
 async def job(websocket: WebSocket, job_id: str) -> None:
     """Follow a job, its progress included."""
     who = {"campaign_id": None, "job_id": job_id}
-    await _serve(websocket, job_topic(job_id), who, lambda: jobs.get(job_id))
+    await _serve(websocket, job_topic(job_id), who, "job", job_id)
+
+
+def _require(caller: Caller, noun: str, row_id: str) -> None:
+    """Raise a `NotFoundError` unless there is such a thing for a caller."""
+    access.require(caller, noun, row_id)
+    GET[noun](row_id)
 
 
 async def _serve(
-    websocket: WebSocket, topic: str, who: dict[str, Any], require: Callable[[], Any]
+    websocket: WebSocket, topic: str, who: dict[str, Any], noun: str, row_id: str
 ) -> None:
+    caller: Caller = websocket.state.caller
     await websocket.accept(_subprotocol(websocket))
     try:
         after = _after(websocket.query_params)
         if not topic.isprintable():
             raise NotFoundError("there is no such thing")
-        await _in_thread(require)
+        await _in_thread(_require, caller, noun, row_id)
         live: Hub = websocket.app.state.hub
         if live.n_listeners >= MAX_LISTENERS:
             await websocket.close(TRY_AGAIN, "too many live views are open")
             return
-        await _first_of(Follower(websocket, live, topic, who).run(after), _until_gone(websocket))
+        follower = Follower(websocket, live, topic, who)
+        await _first_of(follower.run(after), _until_gone(websocket), _until_refused(caller))
     except DefinitionError as error:
         await websocket.close(BAD_REQUEST, error.message)
     except NotFoundError as error:
+        if isinstance(error, ForeignError):
+            websocket.state.refused = "another_owner"
         await websocket.close(UNKNOWN, error.message[:100])
+    except RefusedKey as error:
+        websocket.state.refused = error.reason
+        await websocket.close(NOT_ALLOWED, error.message[:100])
     except MateriaError as error:
         await websocket.close(TRY_AGAIN, error.message[:100])
     except WebSocketDisconnect:
@@ -100,6 +119,15 @@ async def _until_gone(websocket: WebSocket) -> None:
     """Read and drop what the client sends, until it is gone."""
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
+
+
+async def _until_refused(caller: Caller) -> None:
+    """Look now and then whether the key still opens anything; raises `RefusedKey` when not."""
+    while True:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        if caller.key_id is not None:
+            with suppress(TransientError):
+                await _in_thread(keys.require_active, caller.key_id)
 
 
 async def _first_of(*work: Any) -> None:

@@ -52,6 +52,8 @@ CODES = {
     413: "too_large",
     415: "unsupported_media_type",
     422: "request_invalid",
+    429: "too_many_requests",
+    503: TransientError.code,
 }
 HINTS = {
     404: "/docs lists every path; all of them begin with /api/v1",
@@ -66,9 +68,15 @@ class Refusal(HTTPException):
     """A request refused before it reaches a service."""
 
     def __init__(
-        self, status: int, message: str, hint: str | None = None, *, path: str | None = None
+        self,
+        status: int,
+        message: str,
+        hint: str | None = None,
+        *,
+        path: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, message)
+        super().__init__(status, message, headers)
         self.hint = hint
         self.path = path
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Request
 from fastapi.dependencies.models import Dependant
@@ -13,9 +13,9 @@ from materia.api.bodies import Raw
 from materia.api.problems import Refusal
 from materia.mdl.suggest import closest
 from materia.services.idempotency import Once
+from materia.services.keys import Caller
 
-# One key opens this server, so that all who have it are one.
-CALLER = "api"
+Content = TypeVar("Content")
 
 # Control characters are in no id, and PostgreSQL refuses some of them.
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
@@ -47,7 +47,8 @@ def once_of(request: Request, key: str | None, body: bytes) -> Once | None:
             path="Idempotency-Key",
         )
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body)
-    return Once(CALLER, key, digest.hexdigest())
+    caller: Caller = request.state.caller
+    return Once(caller.owner, key, digest.hexdigest())
 
 
 def _once(request: Request, body: Raw, key: Key = None) -> Once | None:
@@ -55,6 +56,17 @@ def _once(request: Request, body: Raw, key: Key = None) -> Once | None:
 
 
 MaybeOnce = Annotated[Once | None, Depends(_once)]
+
+
+def harmless(once: Once | None, act: Callable[[], Content]) -> Content:
+    """Return the answer to a request whose effect is the same however often it comes.
+
+    A key makes only its answer the same: that is kept after the effect, not with it.
+    """
+    if once is None:
+        return act()
+    known: Any = once.known_answer()
+    return once.remember(act()) if known is None else known
 
 
 def only_known_parameters(request: Request) -> None:

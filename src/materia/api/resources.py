@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from materia.api.answers import written_time
-from materia.services import outcomes
+from materia.services import keys, outcomes
+from materia.services.keys import Caller
 
 BASE = "/api/v1"
 
@@ -26,6 +27,7 @@ _CAMPAIGN = (
     "best",
     "error",
     "requested_by",
+    "owner",
 )
 _CANDIDATE = (
     "id",
@@ -57,6 +59,7 @@ _JOB = (
     "step",
     "worker",
     "requested_by",
+    "owner",
 )
 _SCHEDULE = (
     "id",
@@ -70,6 +73,7 @@ _SCHEDULE = (
     "missed",
     "is_paused",
     "requested_by",
+    "owner",
 )
 _MODEL = ("id", "name", "path", "sha256", "size_bytes", "job_id")
 _RETRAINING = (
@@ -83,6 +87,8 @@ _RETRAINING = (
     "champion_id",
     "requested_by",
 )
+_KEY = ("id", "name", "prefix", "scopes", "owner", "created_by")
+_AUDIT = ("name", "owner", "key_id", "address", "method", "path", "status", "refused", "n_more")
 _ERROR = ("code", "message", "hint")
 _ITERATION = ("iteration", "n_observations", "hypervolume", "pareto_size", "best")
 
@@ -182,6 +188,26 @@ def retraining(row: Row) -> Row:
 def retraining_run(row: Row) -> Row:
     """Return how a training ended."""
     return {**row, **_times(row, "finished_at")}
+
+
+def key(row: Row) -> Row:
+    """Return a key without its secret."""
+    return {
+        **{name: row[name] for name in _KEY},
+        "state": keys.state_of(row),
+        **_times(row, "created_at", "expires_at", "revoked_at", "last_used_at"),
+    }
+
+
+def caller(who: Caller) -> Row:
+    """Return what a caller may do."""
+    scopes = [scope for scope in keys.SCOPES if scope in who.scopes]
+    return {"id": who.key_id, "name": who.name, "owner": who.owner, "scopes": scopes}
+
+
+def audit_entry(row: Row) -> Row:
+    """Return what somebody did, or was refused."""
+    return {"number": row["number"], **{name: row[name] for name in _AUDIT}} | _times(row, "time")
 
 
 def campaign_links(campaign_id: str, task_id: str) -> Row:

@@ -119,6 +119,7 @@ class Campaign(Shape):
     best: Any
     error: CampaignError | None
     requested_by: str | None
+    owner: str | None = Field(description="who sees it; null: admins only")
     last_event: int = Field(description="a live view of this state goes on after this number")
     created_at: datetime
     started_at: datetime | None
@@ -300,6 +301,7 @@ class Job(Shape):
     step: str | None
     worker: str | None
     requested_by: str | None
+    owner: str | None = Field(description="who sees it; null: admins only")
     is_cancel_requested: bool
     last_event: int
     queued_at: datetime
@@ -426,6 +428,7 @@ class Schedule(Shape):
     is_paused: bool
     is_configured: bool = Field(description="comes from celeryconfig.py: pause it, not delete")
     requested_by: str | None
+    owner: str | None = Field(description="who sees it; null: admins only")
     next_at: datetime | None = Field(description="null while paused, and when no time is left")
     starts_at: datetime | None = Field(description="where an interval is counted from")
     expires_at: datetime | None
@@ -474,6 +477,71 @@ class NewSchedule(ScheduleChange):
         if given is not None and others.data.get("crontab") is not None:
             raise PydanticCustomError("time", "this goes with interval_s, not with a crontab")
         return given
+
+
+Scope = Literal["read", "write", "admin"]
+
+
+class NewKey(Shape):
+    """A key to make."""
+
+    name: Annotated[str, Field(max_length=128, examples=["anna-laptop"])]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)] = Field(
+        default=["write"], description="each includes those before it: read, write, admin"
+    )
+    owner: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None, description="keys of one owner share their work; the name unless given"
+    )
+    expires_at: Time | None = Field(default=None, description="null: it does not expire")
+
+
+class CurrentKey(Shape):
+    """What the key of a request may do."""
+
+    id: str | None = Field(description="null: it is the key of the server's settings")
+    name: str
+    owner: str
+    scopes: list[Scope]
+
+
+class Key(Shape):
+    """A key; its secret is kept nowhere."""
+
+    id: str
+    name: str
+    prefix: str = Field(description="what it begins with, for telling keys apart")
+    scopes: list[Scope]
+    owner: str
+    state: Literal["active", "expired", "revoked"]
+    created_by: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="to the minute")
+
+
+class MadeKey(Key):
+    """A key that was just made."""
+
+    key: str | None = Field(
+        description="the secret, told this once; null where the same request came before"
+    )
+
+
+class AuditEntry(Shape):
+    """What somebody did, or was refused."""
+
+    number: int
+    time: datetime
+    name: str | None = Field(description="of the key; null where none is known")
+    owner: str | None
+    key_id: str | None
+    address: str | None
+    method: str
+    path: str = Field(description="what was asked for, or what was made")
+    status: int
+    refused: str | None = Field(description="why; null where it was done")
+    n_more: int = Field(description="refusals before this one that were only counted")
 
 
 class Model(Shape):

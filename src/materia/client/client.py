@@ -11,6 +11,7 @@ import httpx
 from materia import settings
 from materia.client import definitions, local
 from materia.client.choices import Evaluators, Templates
+from materia.client.keys import Keys
 from materia.client.learning import Datasets, Models, Retrainings
 from materia.client.nouns import Campaigns, Jobs, Run, Schedules
 from materia.client.steps import got
@@ -36,6 +37,7 @@ class _Operations:
         self.retrainings = Retrainings(run, stream)
         self.templates = Templates(run, stream)
         self.evaluators = Evaluators(run, stream)
+        self.keys = Keys(run, stream)
         self._run = run
 
     def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:

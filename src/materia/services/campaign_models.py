@@ -47,6 +47,7 @@ def train(
     model_config: Mapping[str, Any] | None = None,
     *,
     requested_by: str | None = None,
+    owner: str | None = None,
     once: Once | None = None,
 ) -> dict[str, Any]:
     """Write what a campaign has measured as a dataset, and submit the training of a model on it.
@@ -82,6 +83,7 @@ def train(
         id=str(uuid.uuid4()),
         kwargs={"model_config": config, "dataset_path": path},
         requested_by=requested_by,
+        owner=owner,
     )
     answer = {
         "task_id": job.id,

@@ -55,11 +55,13 @@ def run(
     source: Source,
     *,
     requested_by: str | None = None,
+    owner: str | None = None,
     once: Once | None = None,
 ) -> dict[str, str]:
     """Create a campaign and start it.
 
     Args:
+        owner: Who may see it and its jobs; None for admins only.
         once: A request that starts one campaign, however often it comes.
 
     Returns:
@@ -88,6 +90,7 @@ def run(
             "pool": pool,
             "budget": definition.optimizer.budget,
             "requested_by": requested_by,
+            "owner": owner,
             "created_at": now,
         }
         campaign_rows.add(work.connection, row)

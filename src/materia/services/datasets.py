@@ -23,7 +23,7 @@ SAMPLE_ROWS = 10_000
 # Up to so many bytes a description reads everything; beyond it, the beginning.
 READ_WHOLE_BYTES = 64 * 2**20
 # Folders of results, which nobody means by a dataset.
-LEFT_OUT = frozenset({"models", "predictions", "__pycache__"})
+LEFT_OUT = frozenset({"exports", "models", "predictions", "__pycache__"})
 _PART = re.compile(r"(.+)_part_\d+\.(?:csv|parquet)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:part|chunk)?[-_.]?\d+\.(?:csv|parquet)", re.IGNORECASE)
 

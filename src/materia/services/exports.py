@@ -46,6 +46,7 @@ def submit(
     format: str,  # noqa: A002 - as the task calls it
     *,
     requested_by: str | None = None,
+    owner: str | None = None,
     once: Once | None = None,
 ) -> job_rows.Row:
     """Submit an export and return its job.
@@ -58,7 +59,7 @@ def submit(
     campaigns.get(campaign_id)
     kwargs = {"campaign_id": campaign_id, "format": format}
     return submission.submit(
-        NewJob(task=TASK, kwargs=kwargs, requested_by=requested_by),
+        NewJob(task=TASK, kwargs=kwargs, requested_by=requested_by, owner=owner),
         once=once,
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
 from materia.errors import ConflictError
-from materia.services.work import Work
+from materia.services.work import Work, unit_of_work
 from materia.store import idempotency as rows
 from materia.store.database import database
 from materia.store.jobs import Row
@@ -54,6 +55,12 @@ class Once:
         if rows.add(work.database, work.connection, values):
             return None
         return self._read(work.connection)
+
+    def remember(self, answer: Any) -> Any:
+        """Keep the answer of a request that may take effect again; returns that of the first."""
+        with unit_of_work() as work:
+            known = self.keep(work, answer)
+        return answer if known is None else known
 
     def _read(self, connection: Connection) -> Row | None:
         row = rows.get(connection, self.owner, self.key)

@@ -19,8 +19,13 @@ def get(job_id: str) -> Row:
     with database().read() as connection:
         row = job_rows.get(connection, job_id)
     if row is None:
-        raise NotFoundError(f"there is no job {job_id!r}", "`materia job list` shows the jobs")
+        raise unknown(job_id)
     return row
+
+
+def unknown(job_id: str) -> NotFoundError:
+    """Return the error for an id that no job has."""
+    return NotFoundError(f"there is no job {job_id!r}", "`materia job list` shows the jobs")
 
 
 def cancel(job_id: str, reason: str = "cancelled by its user") -> Row:
@@ -71,6 +76,7 @@ def retry(job_id: str, *, once: Once | None = None) -> Row:
             queue=row["queue"],
             priority=row["priority"],
             requested_by=row["requested_by"],
+            owner=row["owner"],
         ),
         once=once,
     )

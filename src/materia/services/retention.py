@@ -22,6 +22,7 @@ from materia.services.partial import folder_name
 from materia.services.running import Outcome
 from materia.services.sweep import Freed
 from materia.services.work import Work
+from materia.store import audit as audit_rows
 from materia.store import campaigns as campaign_rows
 from materia.store import retention as rows
 from materia.store import schedules as schedule_rows
@@ -54,6 +55,7 @@ def cleanup_old_results() -> Outcome:
         lambda: _exports(freed, now - config.keep_exports_days * DAY_S),
         lambda: _jobs(now - config.keep_jobs_days * DAY_S),
         lambda: _rows(now - config.keep_jobs_days * DAY_S, now - config.keep_events_days * DAY_S),
+        lambda: _audit(now - config.keep_audit_days * DAY_S),
     ]
     deleted: dict[str, int] = {}
     for done, step in enumerate(steps):
@@ -197,6 +199,11 @@ def _rows(jobs_before: float, events_before: float) -> dict[str, int]:
         "keys_deleted": one(lambda c: rows.delete_keys(c, jobs_before)),
         "events_deleted": one(lambda c: rows.delete_events(c, events_before)),
     }
+
+
+def _audit(before: float) -> dict[str, int]:
+    with database().write() as connection:
+        return {"audit_deleted": audit_rows.delete_old(connection, before)}
 
 
 def require_ages(keep_last: Any, older_than_days: Any) -> None:

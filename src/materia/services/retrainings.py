@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from materia.errors import ConflictError, DefinitionError, NotFoundError, StateError
@@ -159,9 +159,15 @@ def delete(name: str) -> Row:
     return row
 
 
-def run_now(name: str, *, once: Once | None = None) -> Row:
+def run_now(
+    name: str,
+    *,
+    requested_by: str = "api",
+    owner: str | None = None,
+    once: Once | None = None,
+) -> Row:
     """Submit the job that trains one again; returns the job."""
-    new = _job(name, str(uuid.uuid4()), "api")
+    new = replace(_job(name, str(uuid.uuid4()), requested_by), owner=owner)
     with unit_of_work() as work:
         _required(rows.get(work.connection, name), name)
         if once is not None and (known := once.keep(work, {"job_id": new.id})) is not None:

@@ -66,6 +66,7 @@ class NewSchedule:
     starts_at: float | None = None
     expires_at: float | None = None
     requested_by: str | None = None
+    owner: str | None = None
     configured: Mapping[str, Any] | None = None
 
     def row(self, now: float) -> Row:
@@ -89,6 +90,7 @@ class NewSchedule:
             else self.starts_at,
             "expires_at": self.expires_at,
             "requested_by": self.requested_by,
+            "owner": self.owner,
             "configured": None if self.configured is None else dict(self.configured),
             "created_at": now,
         }
@@ -149,10 +151,15 @@ def create(new: NewSchedule, *, once: Once | None = None) -> Row:
 
 def _required(row: Row | None, schedule_id: str) -> Row:
     if row is None:
-        raise NotFoundError(
-            f"there is no schedule {schedule_id!r}", "`materia schedule list` shows them"
-        )
+        raise unknown(schedule_id)
     return row
+
+
+def unknown(schedule_id: str) -> NotFoundError:
+    """Return the error for an id that no schedule has."""
+    return NotFoundError(
+        f"there is no schedule {schedule_id!r}", "`materia schedule list` shows them"
+    )
 
 
 def get(schedule_id: str) -> Row:
@@ -161,10 +168,11 @@ def get(schedule_id: str) -> Row:
         return _required(rows.get(connection, schedule_id), schedule_id)
 
 
-def every() -> list[Row]:
-    """Return all schedules by id."""
+def every(owner: str | None = None) -> list[Row]:
+    """Return all schedules by id, or those of one owner."""
     with database().read() as connection:
-        return rows.every(connection)
+        found = rows.every(connection)
+    return [row for row in found if owner in (None, row["owner"])]
 
 
 def change(schedule_id: str, values: Row) -> Row:
@@ -263,6 +271,7 @@ def _job(schedule: Row, job_id: str) -> NewJob:
         queue=schedule["queue"],
         priority=schedule["priority"],
         requested_by=f"schedule:{schedule['id']}",
+        owner=schedule["owner"],
     )
 
 

@@ -10,10 +10,14 @@ from typing import Any
 
 from materia.broker import app as broker
 from materia.errors import NotFoundError, StateError
+from materia.services import running
 from materia.services.idempotency import Once
 from materia.services.work import Work, unit_of_work
 from materia.store import jobs as job_rows
+from materia.store import owners
 from materia.store.jobs import JobState, Row
+
+KNOWN_CAMPAIGNS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class NewJob:
         soft_limit_s, hard_limit_s: The two limits one by one, as a plain client gives them.
         idempotency_key: A second job of the same key is not made.
         step: Step of a campaign's iteration that the job does.
+        requested_by: The key, schedule or task that asked for it, for people to read.
+        owner: Who may see it; that of its campaign, or of the job that submits it, if None.
         reply: Also put the answer into the Celery result backend.
     """
 
@@ -45,6 +51,7 @@ class NewJob:
     step: str | None = None
     idempotency_key: str | None = None
     requested_by: str | None = None
+    owner: str | None = None
     reply: bool = False
     state: JobState = JobState.QUEUED
 
@@ -74,6 +81,7 @@ class NewJob:
             "step": self.step,
             "idempotency_key": self.idempotency_key,
             "requested_by": self.requested_by,
+            "owner": self.owner,
             "reply": self.reply,
             "event_number": 1,
             "queued_at": now,
@@ -85,11 +93,29 @@ class NewJob:
 
 def add(work: Work, new: Sequence[NewJob]) -> list[Row]:
     """Insert jobs in a transaction of the caller; messages leave after its commit."""
-    rows = job_rows.add(work.database, work.connection, [job.row() for job in new])
+    owned = [replace(job, owner=_owner(work, job)) for job in new]
+    rows = job_rows.add(work.database, work.connection, [job.row() for job in owned])
     for row in rows:
         work.job_event(row)
     work.to_send.extend(row for row in rows if row["state"] == JobState.QUEUED)
     return rows
+
+
+# By campaign; the owner of one never changes.
+_owners: dict[str, str | None] = {}
+
+
+def _owner(work: Work, job: NewJob) -> str | None:
+    if job.owner is not None:
+        return job.owner
+    if job.campaign_id is None:
+        parent = running.current()
+        return None if parent is None else parent.row.get("owner")
+    if job.campaign_id not in _owners:
+        if len(_owners) >= KNOWN_CAMPAIGNS:
+            _owners.clear()
+        _owners[job.campaign_id] = owners.owner(work.connection, "campaign", job.campaign_id)[1]
+    return _owners[job.campaign_id]
 
 
 def submit(new: NewJob, *, once: Once | None = None) -> Row:

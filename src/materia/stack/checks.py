@@ -17,6 +17,7 @@ from materia.compute.cluster.nodes import nodes_of
 from materia.compute.cluster.place import cluster_place, is_loopback
 from materia.errors import MateriaError
 from materia.log import redact
+from materia.services.safety import dangers
 from materia.settings import QUEUES, Settings
 from materia.stack.folder import NETWORK_FILE_SYSTEMS, file_system
 from materia.stack.ports import is_free
@@ -77,6 +78,7 @@ def examine(place: Place) -> Iterator[Check]:
         "redis server": redis_server,
         "data folder": data_folder,
         ".env": env_file,
+        "production": production,
         "stack": stack,
         "port": port,
         "database": database,
@@ -154,6 +156,16 @@ def env_file(_: Place) -> Iterator[Check]:
         yield Check(".env", "warn", f"others may read {path.absolute()}", "chmod 600 .env")
     else:
         yield Check(".env", "ok", f"{path.absolute()} is private")
+
+
+def production(place: Place) -> Iterator[Check]:
+    """Whether others may be let in: what refuses to start in production is a warning before."""
+    level: Level = "fail" if place.settings.environment == "production" else "warn"
+    found = dangers(place.settings)
+    for danger in found:
+        yield Check("production", level, danger.what, danger.fix)
+    if not found:
+        yield Check("production", "ok", "no weak secret, no open Redis, no file for everybody")
 
 
 def _exposed(path: Path) -> Iterator[Check]:

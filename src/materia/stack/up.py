@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from materia import log
 from materia.compute.cluster.place import FILE, cluster_place
 from materia.errors import ConflictError, MissingExtraError, TransientError
+from materia.services import safety
 from materia.settings import Settings
 from materia.stack import orphans, processes, state
 from materia.stack.environment import absolute_places, environment, with_db
@@ -51,6 +52,7 @@ def run(
     os.umask(0o077)
     settings = settings.model_copy(update=absolute_places(settings))
     folder = DataFolder(settings.data_dir)
+    safety.require_safe(_without_embedded(settings))
     # What can be refused at once is, before anything is made.
     if settings.database.startswith("sqlite"):
         folder.refuse_network()
@@ -62,6 +64,14 @@ def run(
         _run_locked(settings, folder, n_workers, has_ray, on_change)
     finally:
         os.close(lock)
+
+
+def _without_embedded(settings: Settings) -> Settings:
+    """Return the settings of others: what the stack makes for itself is private and strong."""
+    if "broker_url" in settings.model_fields_set:
+        return settings
+    own = {"broker_url", "result_backend"} - settings.model_fields_set
+    return settings.model_copy(update=dict.fromkeys(own, ""))
 
 
 def _run_locked(
@@ -129,7 +139,7 @@ async def _until_stopped(supervisor: Supervisor) -> None:
 def _decided(settings: Settings, folder: DataFolder, redis: EmbeddedRedis | None) -> dict[str, Any]:
     """Return the settings that the folder decides: its own key, its own Redis."""
     values: dict[str, Any] = {}
-    if settings.api_key is None:
+    if settings.api_key is None or not settings.api_key.get_secret_value():
         values["api_key"] = SecretStr(folder.secret("api_key"))
     if redis:
         values["broker_url"] = redis.url(0)

@@ -96,6 +96,7 @@ def page(
     before: tuple[float, str] | None = None,
     state: str | None = None,
     name: str | None = None,
+    owner: str | None = None,
 ) -> tuple[list[Row], int]:
     """Return a page of campaigns without their pools, newest first, and how many match in all."""
     return paging.newest_first(
@@ -103,7 +104,7 @@ def page(
         campaigns,
         _LISTED,
         by="created_at",
-        filters={"state": state, "name": name},
+        filters={"state": state, "name": name, "owner": owner},
         limit=limit,
         before=before,
     )

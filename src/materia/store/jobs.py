@@ -49,6 +49,7 @@ INSERTED = (
     "step",
     "idempotency_key",
     "requested_by",
+    "owner",
     "reply",
     "event_number",
     "queued_at",
@@ -469,13 +470,20 @@ def page(
     task: str | None = None,
     campaign_id: str | None = None,
     queue: str | None = None,
+    owner: str | None = None,
 ) -> tuple[list[Row], int]:
     """Return a page of jobs, newest first, and how many match in all.
 
     Args:
         before: (queued_at, id) of the last row of the page before.
     """
-    filters = {"state": state, "task": task, "campaign_id": campaign_id, "queue": queue}
+    filters = {
+        "state": state,
+        "task": task,
+        "campaign_id": campaign_id,
+        "queue": queue,
+        "owner": owner,
+    }
     return paging.newest_first(
         connection,
         jobs,
@@ -485,6 +493,15 @@ def page(
         limit=limit,
         before=before,
     )
+
+
+def n_waiting(connection: Connection, owner: str | None, limit: int) -> int:
+    """Return how many jobs wait, of one owner or in all; counts no further than `limit`."""
+    waiting = select(jobs.c.id).where(is_open, jobs.c.state.in_(WAITING))
+    if owner is not None:
+        waiting = waiting.where(jobs.c.owner == owner)
+    found = select(func.count()).select_from(waiting.limit(limit).subquery())
+    return int(connection.execute(found).scalar_one())
 
 
 def counts(connection: Connection) -> list[tuple[str, str, int]]:

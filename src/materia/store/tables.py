@@ -83,6 +83,8 @@ campaigns = Table(
     Column("error", Document),
     Column("event_number", Integer, nullable=False, server_default="0"),
     Column("requested_by", String(128)),
+    # Whose it is; NULL is nobody's, which only an admin sees.
+    Column("owner", String(128)),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
@@ -176,6 +178,7 @@ jobs = Table(
     Column("step", String(32)),
     Column("idempotency_key", String(255)),
     Column("requested_by", String(128)),
+    Column("owner", String(128)),
     Column("event_number", Integer, nullable=False, server_default="0"),
     Column("queued_at", Double, nullable=False),
     Column("started_at", Double),
@@ -277,6 +280,7 @@ schedules = Table(
     # What the configuration said when the row was last made from it; NULL for one of a user.
     Column("configured", Document),
     Column("requested_by", String(128)),
+    Column("owner", String(128)),
     Column("created_at", Double, nullable=False),
 )
 
@@ -385,4 +389,43 @@ retraining_runs = Table(
     Column("data_sha256", String(64)),
     Column("finished_at", Double, nullable=False),
     Index(None, "name", "finished_at"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(128), nullable=False),
+    # What the key begins with, for people to tell keys apart. Its secret is kept nowhere.
+    Column("prefix", String(16), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("scopes", Document, nullable=False),
+    Column("owner", String(128), nullable=False),
+    Column("created_by", String(128)),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+    UniqueConstraint("sha256"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    # The 64-bit integer that SQLite counts by itself is called INTEGER there.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("time", Double, nullable=False),
+    # The key that was used, as it was called then; NULL where none was known.
+    Column("key_id", String(36)),
+    Column("name", String(128)),
+    Column("owner", String(128)),
+    Column("address", String(64)),
+    Column("method", String(16), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    # Why it was refused; NULL of what was done.
+    Column("refused", String(32)),
+    # Refusals before this one that were only counted.
+    Column("n_more", Integer, nullable=False, server_default="0"),
+    Index(None, "time"),
 )

@@ -10,7 +10,9 @@ import threading
 import uuid
 from typing import Any
 
-from materia import log
+from materia import log, settings
+from materia.errors import AccessError
+from materia.services import safety
 from materia.services.keeping import Keeper
 
 PR_SET_PDEATHSIG = 1
@@ -22,6 +24,14 @@ _boot = uuid.uuid4().hex
 _parent = os.getpid()
 _keeper: Keeper | None = None
 _pool: Any = None
+
+
+def require_safe() -> None:
+    """End this process where its settings must not be used in production, with the list."""
+    try:
+        safety.require_safe(settings.current())
+    except AccessError as error:
+        raise SystemExit(f"error: {error.message}\n{error.hint}") from None
 
 
 def boot() -> str:

@@ -10,6 +10,7 @@ from materia import log, settings
 from materia.errors import TransientError
 from materia.services.dispatch import Dispatcher
 from materia.services.silence import Silence
+from materia.tasks import process
 
 logger = log.logger(__name__)
 
@@ -18,6 +19,7 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
     """Sends due jobs and reaps abandoned ones; keeps no state of its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        process.require_safe()
         self._dispatcher = Dispatcher()
         self._silence = Silence()
         super().__init__(*args, **kwargs)

@@ -46,6 +46,7 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, parent: Any, **_: Any) -> None:
         _require_processes(parent.pool_cls)
+        process.require_safe()
         self._parent = parent
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

@@ -8,15 +8,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from starlette.types import Message
 
+from fixtures import KEY
 from materia.api.admission import MAX_BODY
 from materia.api.app import PUBLIC, create_app
-from materia.settings import Settings
 from serving import BASE, DEFAULTS, in_process
-
-KEY = "a-key-of-thirty-two-characters-0"
 
 
 def operations() -> list[tuple[str, str]]:
@@ -28,7 +25,7 @@ def operations() -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def locked() -> Iterator[httpx.Client]:
     """Return a client without a key, of a server with one."""
-    with in_process(create_app(Settings.model_construct(api_key=SecretStr(KEY)))) as client:
+    with in_process(create_app(DEFAULTS), key=None) as client:
         yield client
 
 
@@ -40,7 +37,8 @@ def test_the_openapi_file_has_every_noun() -> None:
     nouns = {path.removeprefix(f"{BASE}/").split("/")[0] for _, path in operations()}
     learning = {"models", "datasets", "retrainings"}
     choices = {"templates", "evaluators"}
-    assert nouns == {"campaigns", "jobs", "schedules", "health", "queues", *learning, *choices}
+    rest = {"campaigns", "jobs", "schedules", "health", "queues", "api-keys"}
+    assert nouns == {*rest, *learning, *choices}
 
 
 @pytest.mark.parametrize(("method", "path"), [o for o in operations() if o[1] not in PUBLIC])
@@ -74,7 +72,7 @@ def test_the_key_opens(locked: httpx.Client, scheme: str) -> None:
 
 
 def test_a_foreign_page_may_not_write() -> None:
-    with in_process() as client:
+    with in_process(create_app(DEFAULTS)) as client:
         foreign = client.post(f"{BASE}/jobs", headers={"Origin": "https://evil.example"})
         own = client.post(f"{BASE}/jobs", headers={"Origin": "http://test"})
     assert (foreign.status_code, foreign.json()["code"]) == (403, "access_denied")
@@ -97,9 +95,13 @@ def test_a_body_that_is_announced_as_too_large_is_refused_before_it_is_read(expe
         "type": "http",
         "method": "POST",
         "path": f"{BASE}/campaigns/run",
-        "headers": [(b"content-length", str(MAX_BODY + 1).encode()), (b"expect", expect)],
+        "headers": [
+            (b"authorization", f"Bearer {KEY}".encode()),
+            (b"content-length", str(MAX_BODY + 1).encode()),
+            (b"expect", expect),
+        ],
     }
-    asyncio.run(create_app()(scope, receive, send))
+    asyncio.run(create_app(DEFAULTS)(scope, receive, send))
     assert sent[0]["status"] == 413
     assert not sent[-1].get("more_body")
 
@@ -107,6 +109,6 @@ def test_a_body_that_is_announced_as_too_large_is_refused_before_it_is_read(expe
 @pytest.mark.parametrize("path", ["/campaigns/run", "/campaigns/validate", "/jobs"])
 def test_a_body_without_a_length_is_read_only_up_to_the_limit(path: str) -> None:
     headers = {"Content-Type": "application/json"}
-    with in_process() as client:
+    with in_process(create_app(DEFAULTS)) as client:
         answer = client.post(f"{BASE}{path}", content=b"[" * (MAX_BODY + 1), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

@@ -37,4 +37,4 @@ def test_every_type_of_event_is_in_the_guide() -> None:
 def test_numbers_of_the_guide_are_those_of_the_code() -> None:
     assert f"(at most {MAX_LIMIT})" in GUIDE
     codes = {int(found) for found in re.findall(r"\b(?:10\d\d|44\d\d)\b", GUIDE)}
-    assert codes == {1012, live.TRY_AGAIN, live.BAD_REQUEST, live.UNKNOWN}
+    assert codes == {1012, live.TRY_AGAIN, live.BAD_REQUEST, live.NOT_ALLOWED, live.UNKNOWN}

@@ -50,7 +50,7 @@ def test_every_error_of_the_tree_has_a_status() -> None:
 def test_an_error_becomes_a_problem_with_its_code_and_hint(
     kind: type[errors.MateriaError], status: int
 ) -> None:
-    app = create_app()
+    app = create_app(DEFAULTS)
 
     def fail() -> None:
         raise kind("what went wrong", "what to do")
@@ -68,7 +68,7 @@ def test_an_error_becomes_a_problem_with_its_code_and_hint(
 
 
 def test_a_definition_error_carries_path_line_and_findings() -> None:
-    app = create_app()
+    app = create_app(DEFAULTS)
     finding = {"level": "error", "path": "a[0].b", "line": 3, "message": "wrong", "fix": None}
 
     def fail() -> None:
@@ -83,7 +83,7 @@ def test_a_definition_error_carries_path_line_and_findings() -> None:
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, errors.MateriaError])
 def test_an_unexpected_error_tells_nothing_of_the_inside(kind: type[Exception]) -> None:
-    app = create_app()
+    app = create_app(DEFAULTS)
 
     def fail() -> None:
         raise kind("secret of the inside")

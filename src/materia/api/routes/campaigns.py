@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -13,7 +14,8 @@ from materia.api.answers import accepted, answer
 from materia.api.bodies import Definition, Raw, read
 from materia.api.documentation import says, takes, takes_definition
 from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
-from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
+from materia.api.requests import PLAIN, Id, MaybeOnce, harmless
+from materia.api.scopes import READ, STARTS_WORK, USUAL, Who
 from materia.events.models import campaign_topic
 from materia.services import (
     campaign_course,
@@ -26,7 +28,7 @@ from materia.services import (
     manual_results,
 )
 
-router = APIRouter(prefix="/campaigns", tags=["campaigns"])
+router = APIRouter(prefix="/campaigns", tags=["campaigns"], dependencies=[USUAL])
 
 State = Literal[
     "created", "running", "paused", "waiting", "completed", "converged", "stopped", "failed"
@@ -42,37 +44,44 @@ At = Annotated[
 @router.post(
     "/run",
     status_code=202,
+    dependencies=[STARTS_WORK],
     responses=says(schemas.Started, 409, 413, 415, status=202),
     openapi_extra=takes_definition(),
 )
-def run(definition: Definition, once: MaybeOnce) -> Response:
+def run(definition: Definition, once: MaybeOnce, who: Who) -> Response:
     """Create a campaign from its definition (JSON or YAML) and start it."""
-    started = campaigns.run(definition, requested_by=CALLER, once=once)
+    started = campaigns.run(definition, requested_by=who.name, owner=who.owner, once=once)
     links = resources.campaign_links(started["campaign_id"], started["task_id"])
     return accepted(started, links)
 
 
 @router.post(
     "/validate",
-    responses=says(schemas.Validation, 413, 415),
+    dependencies=[READ],
+    responses=says(schemas.Validation, 409, 413, 415),
     openapi_extra=takes_definition(),
 )
-def validate(definition: Definition) -> Response:
+def validate(definition: Definition, once: MaybeOnce) -> Response:
     """Report everything that is wrong or doubtful in a definition; nothing is created."""
-    checked, findings = campaigns.check(definition)
 
-    return answer(
-        {"valid": checked is not None, "findings": [finding.as_dict() for finding in findings]}
-    )
+    def found() -> dict[str, Any]:
+        checked, findings = campaigns.check(definition)
+        return {"valid": checked is not None, "findings": [one.as_dict() for one in findings]}
+
+    return answer(harmless(once, found))
 
 
 @router.get("", responses=says(schemas.Page[schemas.Campaign]))
 def list_campaigns(
-    limit: Limit = 50, cursor: Cursor = None, state: State | None = None, name: Name = None
+    who: Who,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: State | None = None,
+    name: Name = None,
 ) -> Response:
     """List campaigns, newest first."""
     before = newest_first(cursor)
-    rows, total = campaigns.page(limit + 1, before, state=state, name=name)
+    rows, total = campaigns.page(limit + 1, before, state=state, name=name, owner=who.sees)
     return page(
         rows,
         limit,
@@ -95,21 +104,21 @@ def delete(campaign_id: Id) -> Response:
 
 
 @router.post("/{campaign_id}/stop", responses=says(schemas.Campaign, 404, 409))
-def stop(campaign_id: Id) -> Response:
+def stop(campaign_id: Id, once: MaybeOnce) -> Response:
     """Stop a campaign: nothing new starts, results on their way are kept. Twice is fine."""
-    return answer(resources.campaign(campaigns.stop(campaign_id)))
+    return answer(harmless(once, lambda: resources.campaign(campaigns.stop(campaign_id))))
 
 
 @router.post("/{campaign_id}/pause", responses=says(schemas.Campaign, 404, 409))
-def pause(campaign_id: Id) -> Response:
+def pause(campaign_id: Id, once: MaybeOnce) -> Response:
     """Start no further evaluation; those that run finish. Twice is fine."""
-    return answer(resources.campaign(campaign_course.pause(campaign_id)))
+    return answer(harmless(once, lambda: resources.campaign(campaign_course.pause(campaign_id))))
 
 
 @router.post("/{campaign_id}/resume", responses=says(schemas.Campaign, 404, 409))
-def resume(campaign_id: Id) -> Response:
+def resume(campaign_id: Id, once: MaybeOnce) -> Response:
     """Go on with the same candidates as if there had been no pause. Twice is fine."""
-    return answer(resources.campaign(campaign_course.resume(campaign_id)))
+    return answer(harmless(once, lambda: resources.campaign(campaign_course.resume(campaign_id))))
 
 
 @router.post(
@@ -117,10 +126,11 @@ def resume(campaign_id: Id) -> Response:
     responses=says(schemas.Campaign, 404, 409, 413, 415),
     openapi_extra=takes(schemas.Extension),
 )
-def extend(request: Request, campaign_id: Id, body: Raw) -> Response:
+def extend(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Response:
     """Raise the budget; a completed or converged campaign goes on. Twice is fine."""
     budget = read(schemas.Extension, body, request).budget
-    return answer(resources.campaign(campaign_course.extend(campaign_id, budget)))
+    act = partial(campaign_course.extend, campaign_id, budget)
+    return answer(harmless(once, lambda: resources.campaign(act())))
 
 
 @router.post(
@@ -128,33 +138,44 @@ def extend(request: Request, campaign_id: Id, body: Raw) -> Response:
     responses=says(schemas.Campaign, 404, 409, 413, 415),
     openapi_extra=takes(schemas.Results),
 )
-def tell(request: Request, campaign_id: Id, body: Raw) -> Response:
+def tell(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Response:
     """Tell what people measured, all of it or nothing. The same results twice are fine."""
     results = read(schemas.Results, body, request).results
-    return answer(resources.campaign(manual_results.tell(campaign_id, results)))
+    act = partial(manual_results.tell, campaign_id, results)
+    return answer(harmless(once, lambda: resources.campaign(act())))
 
 
 @router.post(
     "/{campaign_id}/clone",
-    responses=says(mdl.Definition, 404, 413, 415),
+    dependencies=[READ],
+    responses=says(mdl.Definition, 404, 409, 413, 415),
     openapi_extra=takes(schemas.Clone),
 )
-def clone(request: Request, campaign_id: Id, body: Raw) -> Response:
+def clone(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Response:
     """Return the campaign's definition under another name, ready to be run."""
-    return answer(campaigns.clone(campaign_id, read(schemas.Clone, body, request).name))
+    name = read(schemas.Clone, body, request).name
+    return answer(harmless(once, lambda: campaigns.clone(campaign_id, name)))
 
 
 @router.post(
     "/{campaign_id}/models",
     status_code=202,
+    dependencies=[STARTS_WORK],
     responses=says(schemas.Training, 404, 409, 413, 415, status=202),
     openapi_extra=takes(schemas.NewModel),
 )
-def train_model(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Response:
+def train_model(
+    request: Request, campaign_id: Id, body: Raw, once: MaybeOnce, who: Who
+) -> Response:
     """Train a model on what a campaign has measured; the job's result names the model."""
     new = read(schemas.NewModel, body, request)
     started = campaign_models.train(
-        campaign_id, new.objective, new.config, requested_by=CALLER, once=once
+        campaign_id,
+        new.objective,
+        new.config,
+        requested_by=who.name,
+        owner=who.owner,
+        once=once,
     )
     return accepted(started, resources.job_links(started["task_id"]))
 
@@ -162,13 +183,14 @@ def train_model(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -
 @router.post(
     "/{campaign_id}/export",
     status_code=202,
+    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 404, 409, 413, 415, status=202),
     openapi_extra=takes(schemas.NewExport),
 )
-def export(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Response:
+def export(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce, who: Who) -> Response:
     """Write the candidates of a campaign as a file; `links.file` has it when the job has ended."""
     new = read(schemas.NewExport, body, request)
-    row = exports.submit(campaign_id, new.format, requested_by=CALLER, once=once)
+    row = exports.submit(campaign_id, new.format, requested_by=who.name, owner=who.owner, once=once)
     links = resources.job_links(row["id"])
     return accepted({"task_id": row["id"]}, {**links, "file": f"{links['self']}/file"})
 

@@ -8,9 +8,10 @@ from starlette.responses import Response
 from materia.api import schemas
 from materia.api.answers import answer
 from materia.api.documentation import refusals, says
+from materia.api.scopes import READ
 from materia.services import choices
 
-router = APIRouter()
+router = APIRouter(dependencies=[READ])
 
 
 @router.get(

@@ -19,10 +19,11 @@ from materia.api.documentation import says, takes_a_file
 from materia.api.paging import Cursor, Limit, page_by_name
 from materia.api.problems import Refusal
 from materia.api.requests import PLAIN, Key, once_of
+from materia.api.scopes import USUAL
 from materia.services import dataset_removal, datasets, uploads
 from materia.services.idempotency import Once
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix="/datasets", tags=["datasets"], dependencies=[USUAL])
 
 DatasetPath = Annotated[str, Path(min_length=1, max_length=4096, pattern=PLAIN)]
 Delimiter = Annotated[str, Query(pattern=r"^[,;|\t]$", description="of CSV files")]

@@ -9,10 +9,11 @@ from materia.api import schemas
 from materia.api.answers import answer
 from materia.api.documentation import refusals, says
 from materia.api.problems import RETRY_AFTER_S, problem
+from materia.api.scopes import READ
 from materia.services import cluster_health, health
 from materia.version import __version__
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[READ])
 
 
 @router.get("/health/live", responses={200: {"model": schemas.Liveness}, **refusals(422)})

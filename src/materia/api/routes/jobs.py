@@ -12,11 +12,12 @@ from materia.api.answers import accepted, answer
 from materia.api.bodies import Raw, read
 from materia.api.documentation import says, sends_a_file, takes
 from materia.api.paging import Cursor, Limit, by_number, newest_first, page
-from materia.api.requests import CALLER, PLAIN, Id, MaybeOnce
-from materia.services import exports, jobs, tasks
+from materia.api.requests import PLAIN, Id, MaybeOnce, harmless
+from materia.api.scopes import STARTS_WORK, USUAL, Who
+from materia.services import access, exports, jobs, tasks
 from materia.services.submission import NewJob, submit
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[USUAL])
 
 State = Literal["QUEUED", "RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CANCELLED", "QUARANTINED"]
 Filter = Annotated[str | None, Query(max_length=255, pattern=PLAIN)]
@@ -25,14 +26,17 @@ Filter = Annotated[str | None, Query(max_length=255, pattern=PLAIN)]
 @router.post(
     "",
     status_code=202,
+    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 409, 413, 415, status=202),
     openapi_extra=takes(schemas.NewJob),
 )
-def submit_job(request: Request, body: Raw, once: MaybeOnce) -> Response:
+def submit_job(request: Request, body: Raw, once: MaybeOnce, who: Who) -> Response:
     """Submit a task as a job."""
     new = read(schemas.NewJob, body, request)
+    access.require_task(who, new.task, new.args, new.kwargs)
     tasks.require(new.task, new.args, new.kwargs, new.queue)
-    row = submit(NewJob(**new.model_dump(), requested_by=CALLER), once=once)
+    job = NewJob(**new.model_dump(), requested_by=who.name, owner=who.owner)
+    row = submit(job, once=once)
     return _submitted(row["id"])
 
 
@@ -42,6 +46,7 @@ def _submitted(job_id: str) -> Response:
 
 @router.get("", responses=says(schemas.Page[schemas.Job]))
 def list_jobs(
+    who: Who,
     limit: Limit = 50,
     cursor: Cursor = None,
     state: State | None = None,
@@ -57,6 +62,7 @@ def list_jobs(
         task=task,
         campaign_id=campaign_id,
         queue=queue,
+        owner=who.sees,
     )
     return page(
         rows,
@@ -109,14 +115,17 @@ def file(job_id: Id) -> Response:
     return FileResponse(path, media_type=media_type, filename=path.name, headers=headers)
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses=says(schemas.Job, 404, status=202))
-def cancel(job_id: Id) -> Response:
+@router.post("/{job_id}/cancel", status_code=202, responses=says(schemas.Job, 404, 409, status=202))
+def cancel(job_id: Id, once: MaybeOnce) -> Response:
     """Cancel a job, now or through its worker; cancelling a final job changes nothing."""
-    return answer(resources.job(jobs.cancel(job_id)), 202)
+    return answer(harmless(once, lambda: resources.job(jobs.cancel(job_id))), 202)
 
 
 @router.post(
-    "/{job_id}/retry", status_code=202, responses=says(schemas.Submitted, 404, 409, status=202)
+    "/{job_id}/retry",
+    status_code=202,
+    dependencies=[STARTS_WORK],
+    responses=says(schemas.Submitted, 404, 409, status=202),
 )
 def retry(job_id: Id, once: MaybeOnce) -> Response:
     """Submit the task of a failed, cancelled or quarantined job again, as a new job."""

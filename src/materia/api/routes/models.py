@@ -12,9 +12,10 @@ from materia.api.answers import answer
 from materia.api.documentation import says
 from materia.api.paging import Cursor, Limit, newest_first, page
 from materia.api.requests import PLAIN, Id
+from materia.api.scopes import USUAL
 from materia.services import models, retrainings
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(prefix="/models", tags=["models"], dependencies=[USUAL])
 
 Filter = Annotated[str | None, Query(max_length=128, pattern=PLAIN)]
 

@@ -12,11 +12,12 @@ from materia.api.answers import accepted, answer
 from materia.api.bodies import Raw, read
 from materia.api.documentation import says, takes
 from materia.api.paging import Cursor, Limit, newest_first, page, page_by_name
-from materia.api.requests import CALLER, Id, MaybeOnce
+from materia.api.requests import Id, MaybeOnce
+from materia.api.scopes import STARTS_WORK, USUAL, Who
 from materia.services import retrainings
 from materia.services.retrainings import NewRetraining
 
-router = APIRouter(prefix="/retrainings", tags=["retrainings"])
+router = APIRouter(prefix="/retrainings", tags=["retrainings"], dependencies=[USUAL])
 
 
 @router.post(
@@ -25,9 +26,10 @@ router = APIRouter(prefix="/retrainings", tags=["retrainings"])
     responses=says(schemas.Retraining, 409, 413, 415, status=201),
     openapi_extra=takes(schemas.NewRetraining),
 )
-def create(request: Request, body: Raw, once: MaybeOnce) -> Response:
+def create(request: Request, body: Raw, once: MaybeOnce, who: Who) -> Response:
     """Add a model to retrain; its dataset may come later."""
-    new = NewRetraining(**_values(read(schemas.NewRetraining, body, request)), requested_by=CALLER)
+    values = _values(read(schemas.NewRetraining, body, request))
+    new = NewRetraining(**values, requested_by=who.name)
     row = retrainings.create(new, once=once)
     here = f"{resources.BASE}/retrainings/{row['name']}"
     return answer(resources.retraining(row), 201, headers={"Location": here})
@@ -71,11 +73,13 @@ def delete(retraining_id: Id) -> Response:
 @router.post(
     "/{retraining_id}/run",
     status_code=202,
+    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 404, 409, status=202),
 )
-def run(retraining_id: Id, once: MaybeOnce) -> Response:
+def run(retraining_id: Id, once: MaybeOnce, who: Who) -> Response:
     """Submit the job that trains it again, now."""
-    job_id = retrainings.run_now(retraining_id, once=once)["id"]
+    started = retrainings.run_now(retraining_id, requested_by=who.name, owner=who.owner, once=once)
+    job_id = started["id"]
     return accepted({"task_id": job_id}, resources.job_links(job_id))
 
 

@@ -10,11 +10,12 @@ from materia.api.answers import accepted, answer
 from materia.api.bodies import Raw, read
 from materia.api.documentation import says, takes
 from materia.api.paging import Cursor, Limit, newest_first, page, page_by_name
-from materia.api.requests import CALLER, Id, MaybeOnce
-from materia.services import schedules
+from materia.api.requests import Id, MaybeOnce, harmless
+from materia.api.scopes import STARTS_WORK, USUAL, Who
+from materia.services import access, schedules
 from materia.services.schedules import NewSchedule
 
-router = APIRouter(prefix="/schedules", tags=["schedules"])
+router = APIRouter(prefix="/schedules", tags=["schedules"], dependencies=[USUAL])
 
 
 @router.post(
@@ -23,18 +24,21 @@ router = APIRouter(prefix="/schedules", tags=["schedules"])
     responses=says(schemas.Schedule, 409, 413, 415, status=201),
     openapi_extra=takes(schemas.NewSchedule),
 )
-def create(request: Request, body: Raw, once: MaybeOnce) -> Response:
+def create(request: Request, body: Raw, once: MaybeOnce, who: Who) -> Response:
     """Make a schedule."""
     new = read(schemas.NewSchedule, body, request)
-    row = schedules.create(NewSchedule(**new.model_dump(), requested_by=CALLER), once=once)
+    access.require_task(who, new.task, (), new.kwargs)
+    made = NewSchedule(**new.model_dump(), requested_by=who.name, owner=who.owner)
+    row = schedules.create(made, once=once)
     here = f"{resources.BASE}/schedules/{row['id']}"
     return answer(resources.schedule(row), 201, headers={"Location": here})
 
 
 @router.get("", responses=says(schemas.Page[schemas.Schedule]))
-def list_schedules(limit: Limit = 50, cursor: Cursor = None) -> Response:
+def list_schedules(who: Who, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List schedules by id."""
-    return page_by_name(schedules.every(), limit, cursor, name="id", resource=resources.schedule)
+    rows = schedules.every(who.sees)
+    return page_by_name(rows, limit, cursor, name="id", resource=resources.schedule)
 
 
 @router.get("/{schedule_id}", responses=says(schemas.Schedule, 404))
@@ -48,9 +52,10 @@ def get(schedule_id: Id) -> Response:
     responses=says(schemas.Schedule, 404, 413, 415),
     openapi_extra=takes(schemas.ScheduleChange),
 )
-def change(request: Request, schedule_id: Id, body: Raw) -> Response:
+def change(request: Request, schedule_id: Id, body: Raw, who: Who) -> Response:
     """Change a schedule; its clock goes on unless the timing itself changes."""
     values = read(schemas.ScheduleChange, body, request).model_dump(exclude_unset=True)
+    access.require_task(who, schedules.get(schedule_id)["task"], (), values.get("kwargs", {}))
     return answer(resources.schedule(schedules.change(schedule_id, values)))
 
 
@@ -62,20 +67,23 @@ def delete(schedule_id: Id) -> Response:
     return answer(resources.schedule(row))
 
 
-@router.post("/{schedule_id}/pause", responses=says(schemas.Schedule, 404))
-def pause(schedule_id: Id) -> Response:
+@router.post("/{schedule_id}/pause", responses=says(schemas.Schedule, 404, 409))
+def pause(schedule_id: Id, once: MaybeOnce) -> Response:
     """Let due times pass without firing; pausing twice changes nothing."""
-    return answer(resources.schedule(schedules.pause(schedule_id)))
+    return answer(harmless(once, lambda: resources.schedule(schedules.pause(schedule_id))))
 
 
-@router.post("/{schedule_id}/resume", responses=says(schemas.Schedule, 404))
-def resume(schedule_id: Id) -> Response:
+@router.post("/{schedule_id}/resume", responses=says(schemas.Schedule, 404, 409))
+def resume(schedule_id: Id, once: MaybeOnce) -> Response:
     """Fire again from the next due time on."""
-    return answer(resources.schedule(schedules.resume(schedule_id)))
+    return answer(harmless(once, lambda: resources.schedule(schedules.resume(schedule_id))))
 
 
 @router.post(
-    "/{schedule_id}/run", status_code=202, responses=says(schemas.Submitted, 404, 409, status=202)
+    "/{schedule_id}/run",
+    status_code=202,
+    dependencies=[STARTS_WORK],
+    responses=says(schemas.Submitted, 404, 409, status=202),
 )
 def run(schedule_id: Id, once: MaybeOnce) -> Response:
     """Submit the job of a schedule now, besides its due times."""

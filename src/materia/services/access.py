@@ -1,0 +1,74 @@
+"""Whose work is whose: what belongs to another owner does not exist for a caller.
+
+Campaigns, jobs and schedules have owners. Datasets, models and retrainings are the lab's: they are
+files below the data root, which every task may read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from materia.errors import AccessError, NotFoundError
+from materia.services import campaigns, jobs, schedules
+from materia.services.keys import Caller
+from materia.store import owners
+from materia.store.database import database
+
+UNKNOWN: dict[str, Callable[[str], NotFoundError]] = {
+    "campaign": campaigns.unknown,
+    "job": jobs.unknown,
+    "schedule": schedules.unknown,
+}
+"""The error for an id that does not exist, by noun; that of another owner gets the same."""
+
+CAMPAIGN_TASKS = "tasks.campaign_tasks."
+ADMIN_TASKS = frozenset(
+    {
+        "tasks.campaign_tasks.cleanup_old_checkpoints",
+        "tasks.simple_tasks.cleanup_old_results",
+        "tasks.simple_tasks.send_notification",
+    }
+)
+"""Tasks that act on everybody's work, or speak in the name of the server."""
+
+
+class ForeignError(NotFoundError):
+    """It exists, but not for this caller, who is told what one is told of what does not exist."""
+
+
+def require(caller: Caller, noun: str, row_id: str) -> None:
+    """Raise a `ForeignError` where something belongs to another owner.
+
+    What does not exist passes: the service that is asked for it says so.
+
+    Args:
+        noun: A key of `UNKNOWN`.
+    """
+    if caller.is_admin:
+        return
+    with database().read() as connection:
+        exists, owner = owners.owner(connection, noun, row_id)
+    if exists and owner != caller.owner:
+        told = UNKNOWN[noun](row_id)
+        raise ForeignError(told.message, told.hint)
+
+
+def require_task(caller: Caller, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Check that a caller may have a task run on what its arguments name.
+
+    Raises:
+        AccessError: The task is an admin's.
+        NotFoundError: It names a campaign of another owner.
+    """
+    if caller.is_admin:
+        return
+    if task in ADMIN_TASKS:
+        raise AccessError(
+            f"the task {task} needs a key with the scope 'admin'",
+            "ask the admin of this server to submit it",
+        )
+    if task.startswith(CAMPAIGN_TASKS):
+        for campaign_id in [kwargs.get("campaign_id"), *args[:1]]:
+            if isinstance(campaign_id, str):
+                require(caller, "campaign", campaign_id)
