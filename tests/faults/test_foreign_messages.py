@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_py
 
-from materia.broker.transport import ASIDE, N_ASIDE, PASS_OVER_S
+from materia.broker import refusals
+from materia.broker.transport import ASIDE, ASIDE_LENGTH, N_ASIDE, PASS_OVER_S
 from materia.services import dispatch, jobs
 from materia.services.submission import NewJob, submit
 from servers import RedisServer, wait_until
@@ -125,6 +128,50 @@ def test_what_celery_can_name_is_reported_and_dropped(cluster: Cluster) -> None:
             redis.lpush("default", json.dumps(tagged))
         still_works(cluster, worker)
         wait_until(lambda: not redis.exists("unacked", "unacked_index"), "nothing is held")
+
+
+class Evil:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self._path}",)
+
+
+def test_what_is_refused_is_counted_by_its_kind_and_runs_nothing(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    worker, client = cluster.worker(), cluster.client()
+    echo = {"name": "tasks.test.echo", "queue": "default"}
+    client.send_task(**echo, args=[Evil(tmp_path / "run")], serializer="pickle")
+    client.send_task(**echo, args=["x"], serializer="yaml")
+    client.send_task("tasks.unknown", queue="default")
+    client.send_task(**echo, args=["y" * 50_000_000])
+    outside = {"file_path": "/etc/passwd", "output_path": "out.csv", "transformations": {}}
+    refused = [
+        client.send_task("tasks.simple_tasks.ping", args=[1, 2], queue="default"),
+        client.send_task("tasks.simple_tasks.ping", kwargs={"more": 1}, queue="default"),
+        client.send_task("tasks.data_tasks.process_large_csv", kwargs=outside, queue="default"),
+    ]
+    for answer in refused:
+        with pytest.raises(Exception, match=r"argument|outside|allowed"):
+            answer.get(timeout=120)
+    first = client.send_task(**echo, args=["once"], task_id="replayed")
+    assert first.get(timeout=120) == "once"
+    client.send_task(**echo, args=["twice"], task_id="replayed")
+    still_works(cluster, worker)
+    assert not (tmp_path / "run").exists()
+    assert jobs.get("replayed")["result"] == "once"
+    assert [jobs.get(answer.id)["state"] for answer in refused] == ["FAILED"] * 3
+    assert "root:" not in str([jobs.get(answer.id)["error"] for answer in refused])
+    counts = {"content_type": 2, "unknown_task": 1, "invalid": 0, "too_large": 1}
+    assert refusals.counts() == {**counts, "undecodable": 0}
+    with cluster.redis.client() as redis:
+        (entry,) = aside(redis)
+    assert "47.7 MiB, and 8 are the most" in entry["reason"]
+    assert len(entry["message"]) <= ASIDE_LENGTH
 
 
 def test_a_client_of_the_first_protocol_is_answered(cluster: Cluster) -> None:

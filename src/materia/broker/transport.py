@@ -30,6 +30,11 @@ FAIR_EVERY = 20
 # Where the newest of what is no message is kept, for people to look at.
 ASIDE = "materia:undecodable"
 N_ASIDE = 1000
+# Of each the beginning.
+ASIDE_LENGTH = 16_384
+# A larger message is not decoded: arguments are names of files, and data lies in those.
+MAX_MESSAGE = 8 * 2**20
+REFUSED = "materia:refused"
 # A key that is no list is passed over for so long.
 PASS_OVER_S = 10.0
 WRONG_TYPE = "WRONGTYPE"
@@ -45,6 +50,15 @@ def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return f"{type(error).__name__}: {error}"[:200]
+
+
+class TooLargeError(ValueError):
+    """A message is larger than any of ours."""
+
+
+def _require_small(raw: Any) -> None:
+    if isinstance(raw, bytes | str) and len(raw) > MAX_MESSAGE:
+        raise TooLargeError(f"{len(raw) / 2**20:.1f} MiB, and {MAX_MESSAGE // 2**20} are the most")
 
 
 class QoS(redis.QoS):  # type: ignore[misc]
@@ -137,10 +151,13 @@ class Channel(redis.Channel):  # type: ignore[misc]
         """Keep what is no message away from the queue, where people can look at it."""
         reason = _reason(error)
         logger.error("message_put_aside", queue=queue, reason=reason, kept_in=ASIDE)
-        text = raw.decode(errors="backslashreplace") if isinstance(raw, bytes) else raw
+        kind = "too_large" if isinstance(error, TooLargeError) else "undecodable"
+        kept = raw[:ASIDE_LENGTH] if isinstance(raw, bytes | str) else raw
+        text = kept.decode(errors="backslashreplace") if isinstance(kept, bytes) else kept
         entry = dumps({"queue": queue, "reason": reason, "time": time(), "message": text})
         try:
             with self.conn_or_acquire() as client:
+                client.hincrby(REFUSED, kind, 1)
                 if client.lpush(ASIDE, entry) > N_ASIDE:
                     client.rpop(ASIDE)
         except ResponseError as refused:
@@ -215,6 +232,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self._queue_cycle.rotate(queue)
             message: Any = None
             try:
+                _require_small(item)
                 message = loads(bytes_to_str(item))
                 self.connection._deliver(message, queue)
             except DataError as error:

@@ -97,10 +97,14 @@ def _report(parts: dict[str, Part], now: float) -> Row:
 
 def _services() -> dict[str, Part]:
     found = health.checks()
-    return {
+    parts = {
         name: _part(HEALTHY) if fault is None else _part(UNHEALTHY, fault)
         for name, fault in found.items()
     }
+    if found["broker"] is None:
+        # Not a fault of ours: somebody sends what no worker takes.
+        parts["broker"]["refused_messages"] = health.refused_messages()
+    return parts
 
 
 def _traffic(last: Row | None) -> Traffic:

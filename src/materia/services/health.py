@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from materia import settings
+from materia.broker import refusals
 from materia.errors import TransientError
 from materia.services.campaign_life import ROOT
 from materia.services.dispatch import LEADER
@@ -56,6 +58,14 @@ def _broker() -> str | None:
     ) as client:
         client.ping()
     return None
+
+
+def refused_messages() -> dict[str, int] | None:
+    """Return how many messages of Celery were refused, by kind; None when that is not known."""
+    try:
+        return refusals.counts()
+    except (OSError, redis.RedisError, OperationalError):
+        return None
 
 
 def _scheduler() -> str | None:
