@@ -11,7 +11,7 @@ class Api:
     """HTTP with the key of a stack."""
 
     def __init__(self, found: dict[str, Any]) -> None:
-        self.url = found["api_url"]
+        self.url, self.key = found["api_url"], found["api_key"]
         headers = {"Authorization": f"Bearer {found['api_key']}"}
         self._client = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
 

@@ -73,7 +73,7 @@ def test_a_stranger_signs_in_and_runs_a_first_campaign(
     page.wait_text("materia status --json")
     page.run("document.querySelector('#key').value = 'wrong'")
     page.click("form button")
-    page.wait_text("this is not the key of this server")
+    page.wait_text("this is not a key of this server")
     page.run(f"document.querySelector('#key').value = {found['api_key']!r}")
     page.click("form button")
     page.wait_text("No campaign yet")
@@ -328,3 +328,45 @@ def test_the_candidates_of_a_campaign_are_exported_as_a_file(page: Browser, api:
     assert [line.partition(",")[0] for line in lines[1:]] == [f"c{i + 1:04d}" for i in range(8)]
     page.run("URL.createObjectURL = window.make")
     assert page.console == []
+
+
+def test_an_admin_makes_and_revokes_keys_and_others_are_not_shown_them(
+    page: Browser, api: Api, pictures: Path
+) -> None:
+    page.run("location.hash = '#/keys'")
+    page.wait_text("No key yet")
+    page.run("document.querySelector('#key-name').focus()")
+    for letter in "anna":
+        page.press(letter)
+    page.press("Enter")
+    page.wait("document.querySelector('.box.good code')", "the secret is shown")
+    secret = page.text(".box.good code")
+    page.wait_text("anna", "tbody")
+    assert page.run("[...document.querySelectorAll('tbody .chip')].map(e => e.innerText)") == [
+        "active"
+    ]
+    (key,) = api.get("/api-keys")["items"]
+    assert (key["scopes"], key["owner"]) == (["write"], "anna")
+    assert secret.startswith(key["prefix"])
+    page.wait_text(f"/api-keys/{key['id']}", "[aria-label='Who did what'] tbody")
+    for theme in ("dark", "light"):
+        page.run(f"document.documentElement.dataset.theme = {theme!r}")
+        page.screenshot(pictures / f"keys-{theme}.png", whole=True)
+    assert page.run("getComputedStyle(document.querySelector('#keys')).display") != "none"
+
+    page.open("about:blank")
+    page.open(f"{api.url}/#key={secret}")
+    page.wait_text("No campaign yet")
+    assert page.run("document.querySelector('#keys').hidden")
+    page.run("location.hash = '#/keys'")
+    page.wait_text("the key 'anna' has no scope 'admin'")
+
+    page.run(f"sessionStorage.setItem('materia.key', {api.key!r})")
+    page.open("about:blank")
+    page.open(f"{api.url}/#/keys")
+    page.wait("document.querySelector('tbody button')", "the list of keys")
+    page.click("tbody button")
+    page.wait("document.querySelector('dialog[open]')", "it asks first")
+    page.click("dialog .danger")
+    page.wait_text("revoked", "tbody .chip")
+    assert api.get("/api-keys")["items"][0]["state"] == "revoked"

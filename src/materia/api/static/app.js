@@ -1,6 +1,6 @@
 // Which page is shown, who may look, and what is the same on every page.
 
-import { forgetKey, get, keepKey, takeKeyFromAddress } from "./api.js";
+import { forgetKey, get, keepKey, key, takeKeyFromAddress } from "./api.js";
 import { campaignPage } from "./campaign.js";
 import { campaignsPage, newCampaignPage } from "./campaigns.js";
 import { datasetPage } from "./dataset.js";
@@ -9,6 +9,7 @@ import { h, trouble } from "./dom.js";
 import { healthPage } from "./health.js";
 import { jobPage } from "./job.js";
 import { jobsPage } from "./jobs.js";
+import { isAdmin, keysPage } from "./keys.js";
 import { modelPage } from "./model.js";
 import { modelsPage } from "./models.js";
 import { retrainingPage } from "./retraining.js";
@@ -28,11 +29,23 @@ const PAGES = [
   [/^#\/schedules$/, schedulesPage, "Schedules"],
   [/^#\/schedules\/([^/]+)$/, schedulePage, "Schedule"],
   [/^#\/health$/, healthPage, "Health"],
+  [/^#\/keys$/, keysPage, "Keys"],
 ];
 // Pages that belong to an entry of the navigation by another name.
 const ALSO = { "#/campaigns": "#/new", "#/models": "#/retrainings/" };
 const root = document.getElementById("main");
+const keysLink = document.getElementById("keys");
 let leave = new AbortController();
+
+/** Show the way to the keys to those who may use it. */
+async function showKeys() {
+  try {
+    keysLink.hidden = key() === null || !(await isAdmin());
+  } catch {
+    // The page itself says what is wrong.
+    keysLink.hidden = true;
+  }
+}
 
 async function show() {
   takeKeyFromAddress();
@@ -76,15 +89,16 @@ function signIn({ detail }) {
     try {
       await get("/campaigns?limit=1");
       show();
+      showKeys();
     } catch (problem) {
       // A refused key has put a fresh form in this one's place.
       answer.replaceChildren(trouble(problem));
     }
   };
   root.replaceChildren(h("form", { class: "signin", submit },
-    h("h1", {}, "This server asks for its key"),
-    h("p", { id: "where" }, "On the machine where the stack runs, ", h("code", {}, "materia status --json"),
-      " prints it as ", h("code", {}, "api_key"), ". ", h("code", {}, "materia up --open"), " brings it along by itself."),
+    h("h1", {}, "This server asks for a key"),
+    h("p", { id: "where" }, "Its admin makes one for you. On the machine where the stack runs, ", h("code", {}, "materia status --json"),
+      " prints one as ", h("code", {}, "api_key"), ", and ", h("code", {}, "materia up --open"), " brings it along by itself."),
     h("label", { for: "key" }, "Key"), field,
     h("button", { type: "submit", class: "main" }, "Open"), answer));
   field.focus();
@@ -135,3 +149,4 @@ addEventListener("hashchange", () => {
 });
 showTheme();
 show();
+showKeys();
