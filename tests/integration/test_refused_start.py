@@ -6,15 +6,17 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from materia.errors import AccessError, ConflictError
+from materia.services.safety import dangers
 from materia.settings import Settings
 from materia.stack import up
+from servers import RedisServer
 
 
 @pytest.fixture
@@ -86,3 +88,27 @@ def test_a_stack_in_production_is_refused_before_its_folder_is_made(tmp_path: Pa
     with pytest.raises(AccessError, match="MATERIA_API_KEY is a common word"):
         up.run(settings, n_workers=1, on_change=lambda *_: None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redis_that_takes_anybody_from_anywhere_is_told(
+    start_redis: Callable[[], RedisServer], tmp_path: Path
+) -> None:
+    server = start_redis()
+    strong = "q3Vx9mLr2Ztb8NwKd5Yh" * 2
+    url = f"redis://127.0.0.1:{server.port}/0"
+    settings = Settings(
+        environment="production",
+        api_key=strong,
+        broker_url=url,
+        result_backend=url,
+        data_dir=tmp_path,
+    )
+    with server.client() as client:
+        client.config_set("protected-mode", "no")
+        client.config_set("requirepass", "")
+        assert dangers(settings, tmp_path) == []
+        client.config_set("bind", "0.0.0.0")
+        (danger,) = dangers(settings, tmp_path)
+        assert "takes anybody" in danger.what
+        client.config_set("protected-mode", "yes")
+        assert dangers(settings, tmp_path) == []

@@ -79,7 +79,9 @@ class Admission:
         state = scope.setdefault("state", {})
         state["caller"], state["refused"] = None, None
         seen = Seen(send)
-        self._n_served += 1
+        # Live views last, and have a limit of their own.
+        n_more = int(scope["type"] == "http")
+        self._n_served += n_more
         try:
             refusal = await self._refusal(scope, headers)
             if refusal is not None:
@@ -87,7 +89,7 @@ class Admission:
             else:
                 await self._app(scope, receive, seen.send)
         finally:
-            self._n_served -= 1
+            self._n_served -= n_more
             self._note(scope, seen)
 
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
@@ -158,6 +160,8 @@ class Admission:
         method = scope.get("method", "WEBSOCKET")
         # The check of a definition, for one, is a POST that only reads.
         changes = method not in SAFE_METHODS and state.get("scope") in ("write", "admin")
+        if seen.status == 429 and state["refused"] is None:
+            state["refused"] = "room"
         if state["refused"] is None and not (changes and 0 < seen.status < 400):
             return
         caller: Caller | None = state["caller"] or state.get("refused_caller")

@@ -39,7 +39,8 @@ def render(document: Document) -> str:
 <h1>{escape(info["title"])} API <small>{escape(info["version"])}</small></h1>
 <p>{escape(info.get("description", ""))} The machine-readable description is
 <a href="/api/v1/openapi.json"><code>/api/v1/openapi.json</code></a>.</p>
-<p>Every request carries <code>Authorization: Bearer &lt;key&gt;</code> where the server has a key.
+<p>Every request carries <code>Authorization: Bearer &lt;key&gt;</code>; each operation names the
+scope that the key needs. What belongs to another owner does not exist for it.
 Lists take <code>limit</code> and <code>cursor</code>. A refusal is
 <code>application/problem+json</code> with a stable <code>code</code>.</p>
 <h2>Live</h2>
@@ -56,8 +57,15 @@ def _operation(method: str, path: str, operation: Document, document: Document) 
     text = escape(operation.get("description", ""))
     return (
         f"<details><summary>{name} <small>{text}</small></summary>"
-        f"{_parameters(operation)}{_body(operation, document)}{_answers(operation)}</details>"
+        f"{_scope(operation)}{_parameters(operation)}{_body(operation, document)}"
+        f"{_answers(operation)}</details>"
     )
+
+
+def _scope(operation: Document) -> str:
+    scopes = [scope for one in operation.get("security", []) for scope in one.get("key", [])]
+    needs = f"a key with the scope <code>{escape(scopes[0])}</code>" if scopes else "no key"
+    return f"<p>Needs {needs}.</p>"
 
 
 def _parameters(operation: Document) -> str:

@@ -26,6 +26,7 @@ from materia.errors import (
     SurrogateError,
     TransientError,
 )
+from materia.services.quotas import NoRoomError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -74,9 +75,8 @@ class Refusal(HTTPException):
         hint: str | None = None,
         *,
         path: str | None = None,
-        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, message, headers)
+        super().__init__(status, message)
         self.hint = hint
         self.path = path
 
@@ -109,6 +109,8 @@ def problem(
 
 def of_error(error: MateriaError) -> Response:
     """Return the answer for an error of the tree; what has no place in it is a 500."""
+    if isinstance(error, NoRoomError):
+        return _no_room(error)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == 500:
         logger.error("request_failed", reason=str(error))
@@ -125,6 +127,13 @@ def of_error(error: MateriaError) -> Response:
         headers={"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None,
         **members,
     )
+
+
+def _no_room(error: NoRoomError) -> Response:
+    """Return the answer for a job too many: of the caller's own, or of everybody's."""
+    status = 429 if error.is_own else 503
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return problem(status, CODES[status], error.message, hint=error.hint, headers=headers)
 
 
 def of_fault() -> Response:

@@ -14,8 +14,8 @@ from fastapi import Depends
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from materia.api.problems import RETRY_AFTER_S, Refusal
-from materia.services import access, quotas
+from materia.api.problems import Refusal
+from materia.services import access
 from materia.services.access import ForeignError
 from materia.services.keys import Caller
 
@@ -80,21 +80,6 @@ async def _require_own(connection: HTTPConnection, caller: Caller) -> None:
             except ForeignError:
                 connection.state.refused = "another_owner"
                 raise
-
-
-def _require_room(connection: HTTPConnection) -> None:
-    caller: Caller = connection.state.caller
-    try:
-        quotas.require_room(caller.owner)
-    except quotas.NoRoomError as error:
-        connection.state.refused = "room"
-        status = 429 if error.is_own else 503
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-        raise Refusal(status, error.message, error.hint, headers=headers) from error
-
-
-STARTS_WORK = Depends(_require_room)
-"""Of a route that submits a job or starts a campaign: refused when too many wait already."""
 
 
 def _caller(connection: HTTPConnection) -> Caller:

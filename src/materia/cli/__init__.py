@@ -47,7 +47,11 @@ COMMANDS: dict[str, Entry] = {
     "schedule": Entry(
         "materia.cli.schedule", "app", "Submit jobs at their times: list, add, change, pause."
     ),
-    "keys": Entry("materia.cli.keys", "app", "Let people use a server, and see what they do."),
+    "keys": Entry(
+        "materia.cli.keys",
+        "app",
+        "Keys of the API: create, list, revoke, and what was done with them.",
+    ),
     "up": Entry("materia.cli.up", "up", "Start API, workers, scheduler and database here."),
     "status": Entry("materia.cli.status", "status", "Show where a stack listens."),
     "health": Entry("materia.cli.health", "health", "Show how every part of a server is."),

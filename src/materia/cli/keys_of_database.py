@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from materia import settings
+from materia.errors import NotFoundError
 from materia.services import audit, keys
 from materia.store.database import database
 
@@ -53,10 +55,22 @@ class KeysOfDatabase:
 
 
 def _done(act: Callable[[], Value]) -> Value:
+    _require_there(settings.current().database)
     try:
         return act()
     finally:
         database().close()
+
+
+def _require_there(url: str) -> None:
+    """Raise a `NotFoundError` instead of making an empty database."""
+    kind, _, path = url.partition(":///")
+    if kind.startswith("sqlite") and not Path(unquote(path)).exists():
+        raise NotFoundError(
+            f"there is no database at {unquote(path)}",
+            "--data-dir names the folder of a stack, MATERIA_DATABASE_URL another database;"
+            " `python -m materia.store.migrate` makes one",
+        )
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

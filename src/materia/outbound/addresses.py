@@ -30,6 +30,14 @@ def resolve(host: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, seen by nobody else; no name is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """What may be reached besides public addresses."""

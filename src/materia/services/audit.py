@@ -36,7 +36,7 @@ class Entry:
         address: Whom the server was connected with.
         path: What was asked for, or what was made.
         status: Of the answer.
-        refused: no_key, unknown, expired, revoked, scope, another_owner, foreign_page or rate;
+        refused: no_key, unknown, expired, revoked, scope, another_owner, foreign_page, rate, room;
             None of what was done.
     """
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import redis
 
-from materia.compute.cluster.place import is_loopback
 from materia.errors import AccessError
+from materia.outbound.addresses import is_loopback
 from materia.settings import Settings
 
 FILES = (".env", ".env.celery", ".env.redis")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from materia.compute.cluster.nodes import nodes_of
-from materia.compute.cluster.place import cluster_place, is_loopback
+from materia.compute.cluster.place import cluster_place
 from materia.errors import MateriaError
 from materia.log import redact
+from materia.outbound.addresses import is_loopback
 from materia.services.safety import dangers
 from materia.settings import QUEUES, Settings
 from materia.stack.folder import NETWORK_FILE_SYSTEMS, file_system
@@ -161,7 +162,10 @@ def env_file(_: Place) -> Iterator[Check]:
 def production(place: Place) -> Iterator[Check]:
     """Whether others may be let in: what refuses to start in production is a warning before."""
     level: Level = "fail" if place.settings.environment == "production" else "warn"
-    found = dangers(place.settings)
+    settings = place.settings
+    if not _has_broker(place):
+        settings = settings.model_copy(update={"broker_url": "", "result_backend": ""})
+    found = dangers(settings)
     for danger in found:
         yield Check("production", level, danger.what, danger.fix)
     if not found:

@@ -11,6 +11,7 @@ import pytest
 from starlette.types import Message
 
 from fixtures import KEY
+from materia.api import admission
 from materia.api.admission import MAX_BODY
 from materia.api.app import PUBLIC, create_app
 from serving import BASE, DEFAULTS, in_process
@@ -69,6 +70,17 @@ def test_what_is_public_needs_no_key(locked: httpx.Client, path: str) -> None:
 def test_the_key_opens(locked: httpx.Client, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {KEY}"}
     assert locked.get(f"{BASE}/nothing", headers=headers).status_code == 404
+
+
+def test_a_server_that_serves_too_many_says_when_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "MAX_SERVED", 0)
+    with in_process(create_app(DEFAULTS)) as client:
+        answer = client.get(f"{BASE}/templates")
+        assert client.get(f"{BASE}/health/live").status_code == 200
+    assert (answer.status_code, answer.json()["code"]) == (503, "transient")
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_a_foreign_page_may_not_write() -> None:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from materia.errors import AccessError
-from materia.services.safety import LEAST_KEY, dangers, require_safe, weakness
+from materia.services import safety
+from materia.services.safety import (
+    FILES,
+    LEAST_KEY,
+    LEAST_PASSWORD,
+    dangers,
+    require_safe,
+    weakness,
+)
 from materia.settings import Settings
 
 STRONG = "q3Vx9mLr2Ztb8NwKd5Yh"
@@ -52,7 +60,8 @@ def test_what_a_program_made_is_a_secret(secret: str) -> None:
     assert weakness(secret) is None
 
 
-def test_strong_settings_start(tmp_path: Path) -> None:
+def test_strong_settings_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safety, "_is_open", lambda _: False)
     assert dangers(settings(), tmp_path) == []
     assert dangers(settings(api_key=None), tmp_path) == []
     with_sqlite = settings(database_url=None, broker_url="redis://127.0.0.1:1/0")
@@ -90,6 +99,13 @@ def test_everything_is_told_at_once_with_what_to_do(
         assert part in refused.value.message
     assert "short" not in refused.value.message
     require_safe(bad.model_copy(update={"environment": "development"}))
+
+
+def test_the_numbers_of_the_guide_are_those_of_the_code() -> None:
+    guide = " ".join((Path(__file__).parents[3] / "docs" / "keys.md").read_text().split())
+    assert f"({LEAST_KEY} characters or more" in guide
+    assert f"({LEAST_PASSWORD} or more)" in guide
+    assert all(f"`{name}`" in guide for name in FILES)
 
 
 def test_private_files_are_fine(tmp_path: Path) -> None:

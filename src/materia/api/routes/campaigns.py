@@ -15,7 +15,7 @@ from materia.api.bodies import Definition, Raw, read
 from materia.api.documentation import says, takes, takes_definition
 from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
 from materia.api.requests import PLAIN, Id, MaybeOnce, harmless
-from materia.api.scopes import READ, STARTS_WORK, USUAL, Who
+from materia.api.scopes import READ, USUAL, Who
 from materia.events.models import campaign_topic
 from materia.services import (
     campaign_course,
@@ -26,6 +26,7 @@ from materia.services import (
     explanation,
     exports,
     manual_results,
+    quotas,
 )
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], dependencies=[USUAL])
@@ -44,12 +45,12 @@ At = Annotated[
 @router.post(
     "/run",
     status_code=202,
-    dependencies=[STARTS_WORK],
     responses=says(schemas.Started, 409, 413, 415, status=202),
     openapi_extra=takes_definition(),
 )
 def run(definition: Definition, once: MaybeOnce, who: Who) -> Response:
     """Create a campaign from its definition (JSON or YAML) and start it."""
+    quotas.require_room(who.owner)
     started = campaigns.run(definition, requested_by=who.name, owner=who.owner, once=once)
     links = resources.campaign_links(started["campaign_id"], started["task_id"])
     return accepted(started, links)
@@ -160,7 +161,6 @@ def clone(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce) -> Resp
 @router.post(
     "/{campaign_id}/models",
     status_code=202,
-    dependencies=[STARTS_WORK],
     responses=says(schemas.Training, 404, 409, 413, 415, status=202),
     openapi_extra=takes(schemas.NewModel),
 )
@@ -169,6 +169,7 @@ def train_model(
 ) -> Response:
     """Train a model on what a campaign has measured; the job's result names the model."""
     new = read(schemas.NewModel, body, request)
+    quotas.require_room(who.owner)
     started = campaign_models.train(
         campaign_id,
         new.objective,
@@ -183,13 +184,13 @@ def train_model(
 @router.post(
     "/{campaign_id}/export",
     status_code=202,
-    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 404, 409, 413, 415, status=202),
     openapi_extra=takes(schemas.NewExport),
 )
 def export(request: Request, campaign_id: Id, body: Raw, once: MaybeOnce, who: Who) -> Response:
     """Write the candidates of a campaign as a file; `links.file` has it when the job has ended."""
     new = read(schemas.NewExport, body, request)
+    quotas.require_room(who.owner)
     row = exports.submit(campaign_id, new.format, requested_by=who.name, owner=who.owner, once=once)
     links = resources.job_links(row["id"])
     return accepted({"task_id": row["id"]}, {**links, "file": f"{links['self']}/file"})

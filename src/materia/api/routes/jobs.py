@@ -13,8 +13,8 @@ from materia.api.bodies import Raw, read
 from materia.api.documentation import says, sends_a_file, takes
 from materia.api.paging import Cursor, Limit, by_number, newest_first, page
 from materia.api.requests import PLAIN, Id, MaybeOnce, harmless
-from materia.api.scopes import STARTS_WORK, USUAL, Who
-from materia.services import access, exports, jobs, tasks
+from materia.api.scopes import USUAL, Who
+from materia.services import access, exports, jobs, quotas, tasks
 from materia.services.submission import NewJob, submit
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[USUAL])
@@ -26,7 +26,6 @@ Filter = Annotated[str | None, Query(max_length=255, pattern=PLAIN)]
 @router.post(
     "",
     status_code=202,
-    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 409, 413, 415, status=202),
     openapi_extra=takes(schemas.NewJob),
 )
@@ -35,6 +34,7 @@ def submit_job(request: Request, body: Raw, once: MaybeOnce, who: Who) -> Respon
     new = read(schemas.NewJob, body, request)
     access.require_task(who, new.task, new.args, new.kwargs)
     tasks.require(new.task, new.args, new.kwargs, new.queue)
+    quotas.require_room(who.owner)
     job = NewJob(**new.model_dump(), requested_by=who.name, owner=who.owner)
     row = submit(job, once=once)
     return _submitted(row["id"])
@@ -124,9 +124,9 @@ def cancel(job_id: Id, once: MaybeOnce) -> Response:
 @router.post(
     "/{job_id}/retry",
     status_code=202,
-    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 404, 409, status=202),
 )
-def retry(job_id: Id, once: MaybeOnce) -> Response:
+def retry(job_id: Id, once: MaybeOnce, who: Who) -> Response:
     """Submit the task of a failed, cancelled or quarantined job again, as a new job."""
+    quotas.require_room(who.owner)
     return _submitted(jobs.retry(job_id, once=once)["id"])

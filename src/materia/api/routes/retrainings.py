@@ -13,8 +13,8 @@ from materia.api.bodies import Raw, read
 from materia.api.documentation import says, takes
 from materia.api.paging import Cursor, Limit, newest_first, page, page_by_name
 from materia.api.requests import Id, MaybeOnce
-from materia.api.scopes import STARTS_WORK, USUAL, Who
-from materia.services import retrainings
+from materia.api.scopes import USUAL, Who
+from materia.services import quotas, retrainings
 from materia.services.retrainings import NewRetraining
 
 router = APIRouter(prefix="/retrainings", tags=["retrainings"], dependencies=[USUAL])
@@ -73,11 +73,11 @@ def delete(retraining_id: Id) -> Response:
 @router.post(
     "/{retraining_id}/run",
     status_code=202,
-    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 404, 409, status=202),
 )
 def run(retraining_id: Id, once: MaybeOnce, who: Who) -> Response:
     """Submit the job that trains it again, now."""
+    quotas.require_room(who.owner)
     started = retrainings.run_now(retraining_id, requested_by=who.name, owner=who.owner, once=once)
     job_id = started["id"]
     return accepted({"task_id": job_id}, resources.job_links(job_id))

@@ -11,8 +11,8 @@ from materia.api.bodies import Raw, read
 from materia.api.documentation import says, takes
 from materia.api.paging import Cursor, Limit, newest_first, page, page_by_name
 from materia.api.requests import Id, MaybeOnce, harmless
-from materia.api.scopes import STARTS_WORK, USUAL, Who
-from materia.services import access, schedules
+from materia.api.scopes import USUAL, Who
+from materia.services import access, quotas, schedules
 from materia.services.schedules import NewSchedule
 
 router = APIRouter(prefix="/schedules", tags=["schedules"], dependencies=[USUAL])
@@ -82,11 +82,11 @@ def resume(schedule_id: Id, once: MaybeOnce) -> Response:
 @router.post(
     "/{schedule_id}/run",
     status_code=202,
-    dependencies=[STARTS_WORK],
     responses=says(schemas.Submitted, 404, 409, status=202),
 )
-def run(schedule_id: Id, once: MaybeOnce) -> Response:
+def run(schedule_id: Id, once: MaybeOnce, who: Who) -> Response:
     """Submit the job of a schedule now, besides its due times."""
+    quotas.require_room(who.owner)
     job_id = schedules.run_now(schedule_id, once=once)["id"]
     return accepted({"task_id": job_id}, resources.job_links(job_id))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from materia.errors import DefinitionError, StateError, TransientError
+from materia.outbound.addresses import is_loopback
 
 if TYPE_CHECKING:
     from materia.settings import Settings
@@ -55,14 +55,6 @@ def ray_environment(host: str, token: str | None) -> dict[str, str]:
         # Ray takes the address of the network for loopback otherwise, and listens there.
         found["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, seen by nobody else."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def is_clustered() -> bool:
