@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 
+from fixtures import KEY
 from materia import errors, settings
 from materia.api.app import create_app
 from materia.client import AsyncClient, Client
@@ -26,7 +27,7 @@ from materia.settings import Settings
 from materia.store import jobs as job_rows
 from materia.store.database import database
 from servers import RedisServer, free_port
-from serving import InProcess, Server, ThreadServer
+from serving import DEFAULTS, InProcess, Server, ThreadServer
 from workers import Cluster
 
 PING = "tasks.simple_tasks.ping"
@@ -112,13 +113,13 @@ def test_every_error_of_the_tree_survives_the_way(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("materia.client.steps.PAUSES_S", ())
     monkeypatch.setattr(Campaigns, "path", "/fail")
     for kind in BY_CODE.values():
-        app = create_app(Settings.model_construct())
+        app = create_app(DEFAULTS)
 
         def fail(kind: type[errors.MateriaError] = kind) -> None:
             raise kind("what", "how")
 
         app.add_api_route("/api/v1/fail/any/convergence", fail)
-        with Client("http://test", transport=InProcess(app, raises=False)) as client:
+        with Client("http://test", KEY, transport=InProcess(app, raises=False)) as client:
             expected = errors.MateriaError if kind is errors.MateriaError else kind
             with pytest.raises(expected) as found:
                 client.campaigns.convergence("any")

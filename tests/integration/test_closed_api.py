@@ -20,9 +20,10 @@ from materia.api.app import PUBLIC, create_app
 from materia.api.routes.dashboard import assets
 from materia.api.scopes import OWNED, Needs, needed
 from materia.errors import NotFoundError
-from materia.services import campaigns, jobs, keys, quotas, schedules
+from materia.services import campaigns, jobs, keys, quotas, running, schedules
 from materia.services.audit import Record
 from materia.services.keys import NewKey
+from materia.services.running import RunningJob
 from materia.services.schedules import NewSchedule
 from materia.services.submission import NewJob, submit
 from materia.store import audit as audit_rows
@@ -194,6 +195,21 @@ def test_what_a_key_makes_is_its_owners(client: httpx.Client) -> None:
     listed = client.get(f"{BASE}/jobs", headers=bearer(made("wall", "read", owner="anna")))
     assert listed.json()["total"] == 2
     assert {job["owner"] for job in listed.json()["items"]} == {"anna"}
+
+
+@one_database
+def test_what_a_job_submits_belongs_to_the_owner_of_that_job(backends: dict[str, str]) -> None:
+    parent = submit(NewJob(PING, owner="anna"))
+    running.enter(RunningJob(parent))
+    try:
+        assert submit(NewJob(PING))["id"] in owned_by("anna")
+    finally:
+        running.enter(None)
+    assert submit(NewJob(PING))["id"] not in owned_by("anna")
+
+
+def owned_by(owner: str) -> set[str]:
+    return {job["id"] for job in jobs.page(100, owner=owner)[0]}
 
 
 def test_expired_and_revoked_keys_are_refused_and_noted(
