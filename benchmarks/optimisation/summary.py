@@ -107,7 +107,7 @@ def verdict(rows: Sequence[Row]) -> Row:
     covered = {
         row["problem"]: row["optimisers"][OURS]["coverage_95"]
         for row in rows
-        if not row["is_pool"] and OURS in row["optimisers"]
+        if OURS in row["optimisers"]
     }
     outside = {
         name: [round(share, 3) for share in shares]

@@ -10,9 +10,10 @@ import pytest
 
 from campaigns_under_test import branin_currin, finished, golden, params_of
 from materia.client import Client
+from materia.engine.campaign import Campaign
 from materia.errors import DataError, DefinitionError, NotFoundError, StateError
 from materia.events.models import campaign_topic
-from materia.services import campaign_course, campaigns, jobs
+from materia.services import campaign_course, campaign_views, campaigns, jobs
 from materia.store import campaigns as campaign_rows
 from materia.store import events as event_rows
 from materia.store import jobs as job_rows
@@ -124,6 +125,28 @@ def test_a_paused_campaign_can_be_stopped_and_extended() -> None:
     assert (extended["state"], extended["budget"]) == ("paused", 30)
     assert campaigns.stop(campaign_id)["state"] == "stopped"
     assert [row["state"] for row in steps_of(campaign_id)] == ["CANCELLED"]
+
+
+@pytest.mark.usefixtures("backends")
+def test_the_summary_of_a_stopped_campaign_has_the_means_of_replicates() -> None:
+    source = branin_currin(optimizer={"replicates": 2})
+    started = campaigns.run(source)
+    campaign_id = started["campaign_id"]
+    engine = Campaign.from_dict(source)
+    # Both objectives get worse from point to point, and the replicates of each differ by 2.
+    values = {c.id: float(i + i % 2) for i, c in enumerate(engine.ask(6))}
+    engine.tell({name: {"branin": y, "currin": y} for name, y in values.items()})
+    rows = [{"campaign_id": campaign_id, **row} for row in engine.candidates]
+    with database().write() as connection:
+        campaign_rows.add_candidates(connection, rows)
+        campaign_rows.mark_front(connection, campaign_id, ["c0001", "c0002"])
+        campaign_rows.change(connection, campaign_id, {"iteration": 1})
+    campaigns.stop(campaign_id)
+    (point,) = jobs.get(started["task_id"])["result"]["pareto_front"]
+    assert point["outcomes"] == {"branin": 1.0, "currin": 1.0}
+    assert point["replicates"] == ["c0001", "c0002"]
+    assert point == engine.pareto_front()[0]
+    assert campaign_views.convergence(campaign_id)["remaining"] is None  # no proposal yet
 
 
 @pytest.mark.usefixtures("backends")

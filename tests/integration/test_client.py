@@ -309,7 +309,10 @@ def test_a_campaign_is_watched_to_its_end_across_a_restart_of_the_server(
         assert [c["id"] for c in candidates] == [f"c{i:04d}" for i in range(1, 15)]
         front = {c["id"] for c in client.campaigns.pareto(campaign_id)}
         assert front == {c["id"] for c in candidates if c["is_pareto"]}
-        trace = client.campaigns.convergence(campaign_id)["trace"]
+        convergence = client.campaigns.convergence(campaign_id)
+        trace = convergence["trace"]
+        assert convergence["remaining"] == client.campaigns.explanation(campaign_id)["remaining"]
+        assert convergence["remaining"]["advice"] in ("stop", "go on")
         assert trace[-1]["hypervolume"] == campaign["hypervolume"]
         parity = client.campaigns.surrogate(campaign_id)["parity"]
         assert len(parity["branin"]["measured"]) == 14

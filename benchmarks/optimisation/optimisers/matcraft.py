@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from declaration import Declaration, Point
 from start import definition
 
 from materia import Campaign
+from materia.engine.surrogates.evidence import standard
 
 PACKAGES = ("numpy", "scipy")
 
@@ -19,6 +22,7 @@ class Optimiser:
         self._names = declared.names
         self._m = declared.m
         pool = declared.pool
+        self._is_pool = pool is not None
         rows = None if pool is None else [dict(zip(self._names, row, strict=True)) for row in pool]
         self._campaign = Campaign.from_dict(definition(declared), pool=rows)
         self._open: list[str] = []
@@ -40,7 +44,10 @@ class Optimiser:
         return [[candidate.params[name] for name in self._names] for candidate in candidates]
 
     def predict(self, points: list[Point]) -> tuple[Any, Any] | None:
-        """Return the posterior of the surrogate that the next `ask` would use."""
+        """Return the posterior of the surrogate that the next `ask` would use.
+
+        The rows of a table are measurements: there it is the posterior of one more measurement.
+        """
         fitted = self._campaign._fit()
         if fitted is None:
             return None
@@ -48,4 +55,10 @@ class Optimiser:
             [dict(zip(self._names, point, strict=True)) for point in points]
         )
         mean, std = fitted.surrogate.predict(X)
+        if self._is_pool:
+            (process,) = fitted.surrogate.processes
+            level, spread = process.posterior(X)
+            _, scale = standard(process.warp(process.y))
+            spread = np.hypot(spread, scale * math.sqrt(process.noise))
+            mean[:, 0], std[:, 0] = process.warp.invert(level, spread)
         return self._campaign.objectives.measured(mean).tolist(), std.tolist()

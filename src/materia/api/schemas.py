@@ -164,6 +164,9 @@ class Convergence(Shape):
     converged: bool
     reason: str | None
     trace: list[TraceEntry]
+    remaining: dict[str, Any] | None = Field(
+        description="gain that was still expected at the last proposal: mean, std, advice"
+    )
 
 
 class Fit(Shape):

@@ -168,12 +168,20 @@ def _ending(client: Client, campaign: Mapping[str, Any]) -> str:
 def fetch_report(client: Client, campaign: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     """Write the report of a campaign of a server into a folder of this machine."""
     from materia import report
+    from materia.mdl import Definition
 
     campaign_id = campaign["id"]
+    importance = client.campaigns.explanation(campaign_id)["importance"]
+    learnt = report.Learnt.of(
+        Definition.model_validate(campaign["definition"]),
+        importance,
+        lambda name: dict(client.campaigns.slice(campaign_id, name)),
+    )
     return report.write(
         folder,
         campaign,
         client.campaigns.candidates(campaign_id),
         client.campaigns.convergence(campaign_id),
         client.campaigns.surrogate(campaign_id)["parity"] or {},
+        learnt,
     )

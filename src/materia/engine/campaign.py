@@ -30,7 +30,7 @@ from materia.engine.evolution import Evolving
 from materia.engine.explained import Explained
 from materia.engine.fitting import Fitted, Fitting, SurrogateFit
 from materia.engine.objectives import Objectives
-from materia.engine.observations import Observations, first_model_number, gather
+from materia.engine.observations import Observations, Places, first_model_number, gather
 from materia.engine.proposal import Knowledge, Proposal, Proposer
 from materia.engine.reachable import Key, Params, Reachable, key_of
 from materia.engine.replicates import Asked, grouped, merged
@@ -77,6 +77,7 @@ class Campaign(Explained):
         self._records: list[Record] = []
         self._additions: list[Addition] = []
         self._gathered: Observations | None = None
+        self._places = Places(self._reachable), Places(self._reachable)
         self._fitted: Fitted | None = None
         self._evolving = Evolving(self._reachable, self.objectives, definition.optimizer.batch_size)
 
@@ -416,7 +417,7 @@ class Campaign(Explained):
     @property
     def _observed(self) -> Observations:
         if self._gathered is None:
-            self._gathered = gather(self._asked, self._additions, self._reachable, self.objectives)
+            self._gathered = gather(self._asked, self._additions, self._places, self.objectives)
         return self._gathered
 
     def _fitting(self) -> Fitting | None:
@@ -546,11 +547,11 @@ class Campaign(Explained):
             "converged": reason is not None,
             "reason": reason,
             "trace": trace,
-            "remaining": self._remaining(),
+            "remaining": self.remaining(),
         }
 
-    def _remaining(self) -> dict[str, Any] | None:
-        """Return the gain that was left at the last proposal, and what follows from it."""
+    def remaining(self) -> dict[str, Any] | None:
+        """Return the gain that was left at the last proposal, as in `convergence`."""
         for record in reversed(self._records):
             gain = record.candidate.why.get("remaining_gain")
             if gain is not None:

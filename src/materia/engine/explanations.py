@@ -117,14 +117,14 @@ def importance(
     # A listed space is in the order of its rows: neighbours must not be paired.
     shuffled = cloud[np.random.default_rng(0).permutation(len(cloud))]
     A, B = shuffled[:n], shuffled[n : 2 * n]
-    at_A = surrogate.posterior(A)[0]
-    variance = np.var(np.vstack([at_A, surrogate.posterior(B)[0]]), axis=0)
+    at_A = surrogate.means(A)
+    variance = np.var(np.vstack([at_A, surrogate.means(B)]), axis=0)
     found: dict[str, dict[str, float]] = {name: {} for name in objectives.names}
     for group, columns in zip(groups, space.columns, strict=True):
         C = A.copy()
         C[:, columns] = B[:, columns]
         C = space.conditions.settle(C)
-        half = 0.5 * np.mean((surrogate.posterior(C)[0] - at_A) ** 2, axis=0)
+        half = 0.5 * np.mean((surrogate.means(C) - at_A) ** 2, axis=0)
         index = np.divide(half, variance, out=np.zeros_like(half), where=variance > 0.0)
         for j, name in enumerate(objectives.names):
             found[name][group] = float(index[j])

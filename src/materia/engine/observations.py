@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from materia.engine.candidates import INITIAL_DESIGN, Addition, Record
 from materia.engine.objectives import Objectives
-from materia.engine.reachable import Reachable
+from materia.engine.reachable import Params, Reachable
 from materia.engine.replicates import Asked, merged
 
 FloatArray = NDArray[np.float64]
@@ -79,13 +79,43 @@ def first_model_number(records: Sequence[Record]) -> int:
     return len(records)
 
 
+class Places:
+    """Where points lie. Of a list that only ever grows, each point is placed once.
+
+    Args:
+        reachable: The space, and what is allowed in it.
+    """
+
+    def __init__(self, reachable: Reachable) -> None:
+        self._reachable = reachable
+        self._X = np.empty((0, reachable.space.d))
+        self._is_inside = np.empty(0, dtype=np.bool_)
+
+    def __call__(self, params: Sequence[Params]) -> tuple[FloatArray, BoolArray]:
+        """Return encoded points (n, d), and which are allowed, (n,)."""
+        new = params[len(self._X) :]
+        if new:
+            allowed = [self._reachable.allows(one) for one in new]
+            self._X = np.vstack([self._X, self._reachable.space.encode(new)])
+            self._is_inside = np.append(self._is_inside, np.array(allowed, dtype=np.bool_))
+        return self._X, self._is_inside
+
+
 def gather(
     asked: Sequence[Asked],
     additions: Sequence[Addition],
-    reachable: Reachable,
+    places: tuple[Places, Places],
     objectives: Objectives,
 ) -> Observations:
-    """Return the observations among points (in the order of asking) and additions."""
+    """Return the observations among points (in the order of asking) and additions.
+
+    Args:
+        asked: All points that were asked.
+        additions: All points that were added.
+        places: Of asked points, and of added ones.
+        objectives: What was measured.
+    """
+    is_known = np.array([bool(point.told) for point in asked], dtype=np.bool_)
     known = [point for point in asked if point.told]
     params = [a.params for a in additions] + [point.params for point in known]
     means, errors = objectives.arrays([a.outcomes for a in additions])
@@ -95,13 +125,15 @@ def gather(
     added = [f"a{i + 1:04d}" for i in range(len(additions))]
     first = first_model_number([record for point in asked for record in point.records])
     is_initial = [a.after <= first for a in additions] + [t[0].number < first for t in told]
-    is_inside = np.array([reachable.allows(p) for p in params], dtype=np.bool_)
+    X, is_inside = places[0]([point.params for point in asked])
+    X_added, is_added_inside = places[1]([a.params for a in additions])
+    is_inside = np.append(is_added_inside, is_inside[is_known])
     is_complete = np.asarray(~np.isnan(means).any(axis=1))
     return Observations(
         ids=added + [candidates[0].id for candidates in told],
         members=[(name,) for name in added] + [tuple(c.id for c in row) for row in told],
         params=params,
-        X=reachable.space.encode(params),
+        X=np.vstack([X_added, X[is_known]]),
         outcomes=means,
         errors=errors,
         iteration=np.array(

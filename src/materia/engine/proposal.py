@@ -79,6 +79,14 @@ class Knowledge:
     failed: FloatArray
     reference_point: FloatArray
 
+    @cached_property
+    def denoised(self) -> FloatArray:
+        """What the surrogate takes the turned outcomes of `X` for, (n, m).
+
+        A lucky observation must not set the level to improve on.
+        """
+        return self.surrogate.predicted_means(self.X)
+
 
 class Proposer:
     """Chooses points among the reachable ones.
@@ -111,8 +119,7 @@ class Proposer:
         asked = np.empty((0, self._space.d))
         if surrogate.noise > _NOISE:
             asked = np.vstack([known.measured, known.failed, known.pending])
-        # Observed points enter denoised: a lucky observation must not set the level to improve on.
-        turned = surrogate.predict(known.X)[0]
+        turned = known.denoised
         seeds = self._seeds(known.X, turned)
         if len(known.pending):
             is_open = np.isnan(known.pending_turned)
@@ -164,7 +171,7 @@ class Proposer:
         """
         if not can_be_drawn(known.surrogate) or len(known.X) == 0:
             return None
-        turned = known.surrogate.predict(known.X)[0]
+        turned = known.denoised
         cloud = self._reachable.cloud[:_BLOCK]
         if self._reachable.listed is None:
             near = self._neighbours(self._seeds(known.X, turned), rng, _N_PROMISING)
@@ -176,31 +183,47 @@ class Proposer:
         promising = cloud[np.argsort(-values, kind="stable")[:_N_PROMISING]]
         measured = known.X[foremost(self._objectives.fold(turned), _N_PROMISING)]
         futures = self._outcomes(known.surrogate, np.vstack([measured, promising]), rng)
-        gains = [
-            self._gain(future[: len(measured)], future, known.reference_point) for future in futures
-        ]
+        if self._objectives.m == 1:
+            gains = self._gains_of_best(futures, len(measured))
+        else:
+            gains = self._gains_of_volume(futures, len(measured), known.reference_point)
         return float(np.mean(gains)), float(np.std(gains))
 
     def _outcomes(
         self, surrogate: IndependentProcesses, X: FloatArray, rng: np.random.Generator
-    ) -> list[FloatArray]:
-        """Return turned outcomes (n, m) at points (n, d), drawn several times."""
+    ) -> FloatArray:
+        """Return turned outcomes (n, s, m) at points (n, d), drawn s times."""
         values = drawn(surrogate, X, _N_FUTURES, rng)
         for j, process in enumerate(surrogate.processes):
             values[:, j] = process.warp.invert(values[:, j], np.zeros_like(values[:, j]))[0]
-        return [values[:, :, s] for s in range(_N_FUTURES)]
+        return values.transpose(0, 2, 1)
 
-    def _gain(self, before: FloatArray, after: FloatArray, reference_point: FloatArray) -> float:
-        """Return how much more turned outcomes (k, m) amount to than a part of them (n, m)."""
-        amounts = []
-        for turned in (before, after):
-            Y = self._objectives.fold(turned)
-            Y = Y[self._objectives.is_feasible(self._objectives.measured(turned))]
-            if self._objectives.m > 1:
-                amounts.append(hypervolume(Y, reference_point))
-            else:
-                amounts.append(-float(Y.min()) if len(Y) else -np.inf)
-        return float(amounts[1] - amounts[0]) if np.isfinite(amounts[0]) else 0.0
+    def _counted(self, futures: FloatArray) -> FloatArray:
+        """Return Y (n, s, m) of turned outcomes (n, s, m), infinite where it does not count."""
+        flat = futures.reshape(-1, self._objectives.m)
+        counts = self._objectives.is_feasible(self._objectives.measured(flat))
+        Y = np.where(counts[:, None], self._objectives.fold(flat), np.inf)
+        return np.asarray(Y.reshape(futures.shape))
+
+    def _gains_of_best(self, futures: FloatArray, n_measured: int) -> FloatArray:
+        """Return how much better the best of all n points is than that of the first, (s,)."""
+        Y = self._counted(futures)[:, :, 0]
+        before, after = Y[:n_measured].min(axis=0), Y.min(axis=0)
+        is_known = np.isfinite(before)
+        return np.where(is_known, before - np.where(is_known, after, 0.0), 0.0)
+
+    def _gains_of_volume(
+        self, futures: FloatArray, n_measured: int, reference_point: FloatArray
+    ) -> FloatArray:
+        """Return by how much the hypervolume of all n points is larger than that of the first."""
+        Y = self._counted(futures)
+        return np.array(
+            [
+                hypervolume(Y[:, s], reference_point)
+                - hypervolume(Y[:n_measured, s], reference_point)
+                for s in range(Y.shape[1])
+            ]
+        )
 
     def _acquisition(
         self,
@@ -363,11 +386,10 @@ class Proposer:
 def _spread_best(X: FloatArray, values: FloatArray, n: int) -> NDArray[np.intp]:
     """Return rows of the n best points that are not close to a better one."""
     order = np.argsort(-values, kind="stable")[:200]
+    is_left = np.ones(len(order), dtype=np.bool_)
     chosen: list[int] = []
-    for row in order:
-        distances = [float(np.max(np.abs(X[row] - X[other]))) for other in chosen]
-        if all(distance > 0.05 for distance in distances):
-            chosen.append(int(row))
-        if len(chosen) == n:
-            break
+    while is_left.any() and len(chosen) < n:
+        row = order[int(np.argmax(is_left))]
+        chosen.append(int(row))
+        is_left &= np.max(np.abs(X[order] - X[row]), axis=1) > 0.05
     return np.array(chosen, dtype=np.intp)

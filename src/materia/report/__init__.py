@@ -16,10 +16,11 @@ from typing import Any
 
 from materia.report.content import Content
 from materia.report.files import write_whole
+from materia.report.learnt import Learnt
 from materia.report.page import page
 from materia.report.table import csv_text
 
-__all__ = ["has_figures", "page_of", "write"]
+__all__ = ["Learnt", "has_figures", "page_of", "write"]
 
 
 def has_figures() -> bool:
@@ -42,6 +43,7 @@ def write(
     candidates: Sequence[Mapping[str, Any]],
     convergence: Mapping[str, Any],
     parity: Mapping[str, Any],
+    learnt: Learnt | None = None,
 ) -> dict[str, Path]:
     """Write the report of a campaign; each file appears whole or not at all.
 
@@ -52,6 +54,7 @@ def write(
             known, else the front is computed here.
         convergence: With `trace`, as of `Campaign.convergence`.
         parity: Leave-one-out predictions by objective, as of `Campaign.parity`.
+        learnt: What the surrogate has learnt, where there is one.
 
     Returns:
         The files by name: results, report, and each figure.
@@ -59,7 +62,7 @@ def write(
     Raises:
         DataError: A file cannot be written.
     """
-    content = Content.of(campaign, candidates, convergence, parity)
+    content = Content.of(campaign, candidates, convergence, parity, learnt)
     written = {"results": folder / "results.csv"}
     write_whole(written["results"], csv_text(content).encode())
     drawings: dict[str, str] = {}

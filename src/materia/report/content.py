@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from materia.engine.candidates import Record
 from materia.engine.objectives import Objectives
 from materia.engine.pareto import is_non_dominated
+from materia.engine.replicates import grouped, merged
 from materia.mdl.breaches import broken
 from materia.mdl.definition import (
     CategoricalParameter,
@@ -20,6 +22,7 @@ from materia.mdl.definition import (
     IntegerParameter,
     Objective,
 )
+from materia.report.learnt import Learnt
 
 MAX_EXTRAS = 100
 """Columns of what evaluators tell beyond the outcomes."""
@@ -93,9 +96,11 @@ class Content:
     Attributes:
         facts: Short statements about the campaign, label and value.
         rows: Every candidate in the order of asking.
+        points: The same, but of replicates one row: the first one's, with their means.
         trace: Per iteration: n_observations, hypervolume, best.
         parity: Per objective: measured, predicted and std, equally long lists.
         outcome_constraints: As declared.
+        learnt: What the surrogate has learnt, None where that is not known.
     """
 
     name: str
@@ -105,10 +110,12 @@ class Content:
     parameters: Sequence[Column]
     objectives: Sequence[Column]
     rows: Sequence[Row]
+    points: Sequence[Row]
     trace: Sequence[Mapping[str, Any]]
     parity: Mapping[str, Mapping[str, Sequence[float]]]
     targets: Mapping[str, float] = field(default_factory=dict)
     outcome_constraints: Sequence[str] = ()
+    learnt: Learnt | None = None
 
     @property
     def front(self) -> list[Row]:
@@ -122,12 +129,12 @@ class Content:
                 return abs(value - goal)
             return -value if first.aim == "maximize" else value
 
-        return sorted((row for row in self.rows if row.is_front), key=badness)
+        return sorted((row for row in self.points if row.is_front), key=badness)
 
     @property
     def measured(self) -> list[Row]:
-        """Rows with a value for every objective."""
-        return [r for r in self.rows if all(o.name in r.values for o in self.objectives)]
+        """Points with a value for every objective."""
+        return [r for r in self.points if all(o.name in r.values for o in self.objectives)]
 
     @property
     def extras(self) -> list[str]:
@@ -141,30 +148,40 @@ class Content:
         candidates: Sequence[Mapping[str, Any]],
         convergence: Mapping[str, Any],
         parity: Mapping[str, Any],
+        learnt: Learnt | None = None,
     ) -> Content:
         """Return the content of a campaign; arguments as for `materia.report.write`."""
         definition = Definition.model_validate(campaign["definition"])
-        outcomes = [_outcomes(candidate) for candidate in candidates]
-        front = _front(definition, candidates, [means for means, _ in outcomes])
         limits = [constraint.expression for constraint in definition.outcome_constraints]
-        rows = [
-            _row(candidate, means, errors, is_front, broken(limits, means))
-            for candidate, (means, errors), is_front in zip(
-                candidates, outcomes, front, strict=True
-            )
-        ]
+        rows = []
+        for candidate in candidates:
+            means, errors = _outcomes(candidate)
+            rows.append(_row(candidate, means, errors, broken(limits, means)))
+        points = _points(definition, candidates, rows, limits)
+        if not any("is_pareto" in candidate for candidate in candidates):
+            points = _with_front(definition, points)
+        replicates = definition.optimizer.replicates
+        if replicates == 1:
+            rows = points
+        elif points:
+            rows = [
+                replace(row, is_front=row.state == "told" and points[i // replicates].is_front)
+                for i, row in enumerate(rows)
+            ]
         return cls(
             name=str(campaign["name"]),
             description=definition.description,
             definition=campaign["definition"],
-            facts=_facts(campaign, definition, rows, convergence),
+            facts=_facts(campaign, definition, rows, points, convergence),
             parameters=[column for p in definition.parameters for column in _columns(p)],
             objectives=[_objective(objective) for objective in definition.objectives],
             rows=rows,
+            points=points,
             trace=list(convergence.get("trace") or []),
             parity=parity,
             targets={o.name: o.target for o in definition.objectives if o.target is not None},
             outcome_constraints=limits,
+            learnt=learnt,
         )
 
 
@@ -192,29 +209,57 @@ def _outcomes(candidate: Mapping[str, Any]) -> tuple[dict[str, float], dict[str,
     return means, errors
 
 
-def _front(
+def _points(
     definition: Definition,
     candidates: Sequence[Mapping[str, Any]],
-    means: Sequence[Mapping[str, float]],
-) -> list[bool]:
-    if any("is_pareto" in candidate for candidate in candidates):
-        return [bool(candidate.get("is_pareto")) for candidate in candidates]
+    rows: Sequence[Row],
+    limits: Sequence[str],
+) -> list[Row]:
+    """Return one row per point, with means and standard errors where it has replicates."""
+    replicates = definition.optimizer.replicates
+    if replicates == 1:
+        return list(rows)
+    records = [Record.from_dict({**one, "number": i}) for i, one in enumerate(candidates)]
+    asked = grouped(records, replicates)
+    objectives = Objectives(definition)
+    found = merged(asked, objectives)
+    points = []
+    for k in range(len(asked)):
+        members = rows[k * replicates : (k + 1) * replicates]
+        first = next((row for row in members if row.state == "told"), members[0])
+        means, errors = (
+            {n: float(v) for n, v in zip(objectives.names, values[k], strict=True) if v == v}
+            for values in (found.means, found.errors)
+        )
+        points.append(
+            replace(
+                first,
+                values={**first.values, **means},
+                errors=errors,
+                is_front=any(row.is_front for row in members),
+                breaks=broken(limits, means),
+            )
+        )
+    return points
+
+
+def _with_front(definition: Definition, points: Sequence[Row]) -> list[Row]:
+    """Return the points, those on the front marked."""
     objectives = Objectives(definition)
     outcomes = np.array(
-        [[row.get(name, math.nan) for name in objectives.names] for row in means]
-    ).reshape(len(means), objectives.m)
+        [[row.values.get(name, math.nan) for name in objectives.names] for row in points]
+    ).reshape(len(points), objectives.m)
     counted = ~np.isnan(outcomes).any(axis=1) & objectives.is_feasible(outcomes)
-    front = np.zeros(len(means), dtype=bool)
+    front = np.zeros(len(points), dtype=bool)
     if counted.any():
         front[counted] = is_non_dominated(objectives.minimised(outcomes[counted]))
-    return [bool(flag) for flag in front]
+    return [replace(row, is_front=bool(flag)) for row, flag in zip(points, front, strict=True)]
 
 
 def _row(
     candidate: Mapping[str, Any],
     means: Mapping[str, float],
     errors: Mapping[str, float],
-    is_front: bool,
     breaks: Sequence[str],
 ) -> Row:
     source = str((candidate.get("why") or {}).get("source", ""))
@@ -230,7 +275,7 @@ def _row(
         predicted=candidate.get("predicted") or {},
         source=source,
         is_initial=source in ("", "initial design"),
-        is_front=is_front,
+        is_front=bool(candidate.get("is_pareto")),
         error=error.get("message") if isinstance(error, Mapping) else error,
         breaks=breaks,
         extras=_extras(candidate.get("metadata") or {}, values),
@@ -275,6 +320,7 @@ def _facts(
     campaign: Mapping[str, Any],
     definition: Definition,
     rows: Sequence[Row],
+    points: Sequence[Row],
     convergence: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
     n_told = sum(row.state == "told" for row in rows)
@@ -288,7 +334,7 @@ def _facts(
         facts.append(("break outcome constraints", str(n_broken)))
     facts.append(("iteration", str(max((row.iteration for row in rows), default=0))))
     if len(definition.objectives) > 1:
-        facts.append(("on the front", str(sum(row.is_front for row in rows))))
+        facts.append(("on the front", str(sum(row.is_front for row in points))))
         if campaign.get("hypervolume") is not None:
             facts.append(("hypervolume", number(campaign["hypervolume"])))
     facts.append(("seed", str(definition.optimizer.seed)))

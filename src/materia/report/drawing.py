@@ -65,6 +65,10 @@ def _figures(content: Content) -> Iterator[tuple[str, Figure]]:
             yield "hypervolume", figures.hypervolume(content)
     if any(points["measured"] for points in content.parity.values()):
         yield "parity", figures.parity(content)
+    if content.learnt is not None and content.learnt.importance:
+        yield "importance", figures.importance(content)
+        if content.learnt.slices:
+            yield "slices", figures.slices(content)
     yield "parallel_coordinates", figures.parallel_coordinates(content)
 
 

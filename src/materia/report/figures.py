@@ -16,7 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from materia.report.content import Column, Content, Row, number
 
@@ -55,6 +55,8 @@ STYLE: dict[str, Any] = {
 }
 
 _MAX_UPRIGHT_LABELS = 16
+_MAX_BARS = 15
+_MAX_LETTERS = 24
 
 # The light end of cividis vanishes on paper. Forty steps, because from fifty on a colour bar turns
 # into a bitmap, which the page does not allow.
@@ -246,6 +248,64 @@ def parity(content: Content) -> Figure:
         axes.set_xlabel(f"measured {objective.label}")
         axes.set_ylabel(f"predicted {objective.label}")
         axes.set_title(_quality(measured, predicted, std, objective))
+    return figure
+
+
+def importance(content: Content) -> Figure:
+    """Draw how much of each objective's variance the parameters have a part in."""
+    assert content.learnt is not None
+    found = content.learnt.importance
+    names = [objective for objective in content.objectives if objective.name in found]
+    most = max(min(len(found[objective.name]), _MAX_BARS) for objective in names)
+    size = (max(4.6, 4.2 * len(names)), max(1.8, 0.24 * most + 1.0))
+    figure = Figure(figsize=size, layout="constrained")
+    for i, objective in enumerate(names):
+        axes = figure.add_subplot(1, len(names), i + 1)
+        effects = sorted(found[objective.name].items(), key=lambda pair: -pair[1])
+        shown = effects[:_MAX_BARS][::-1]
+        axes.barh([name for name, _ in shown], [effect for _, effect in shown], color=SECOND)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(0, max(1.0, *(effect for _, effect in shown)))
+        axes.set_xlabel("share of the variance")
+        rest = len(effects) - len(shown)
+        axes.set_title(objective.label + (f", {rest} parameters less" if rest else ""))
+    return figure
+
+
+def slices(content: Content) -> Figure:
+    """Draw what is predicted along the most important parameters through the best point."""
+    assert content.learnt is not None
+    columns = {column.name: column for column in content.parameters}
+    drawn, objectives = content.learnt.slices, content.objectives
+    size = (max(4.6, 3.0 * len(drawn)), 2.5 * len(objectives))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(objectives), len(drawn), squeeze=False, sharex="col", sharey="row")
+    for j, found in enumerate(drawn):
+        column = columns[found["parameter"]]
+        here = found["at"][column.name]
+        for i, objective in enumerate(objectives):
+            axes = grid[i, j]
+            predicted = found["predicted"][objective.name]
+            mean, std = (np.array(predicted[key], dtype=float) for key in ("mean", "std"))
+            if column.choices is not None:
+                values = [str(value) for value in found["values"]]
+                axes.errorbar(values, mean, yerr=2 * std, fmt="o", color=SECOND, markersize=4)
+                here = str(here)
+                if sum(map(len, values)) > _MAX_LETTERS:
+                    axes.tick_params(axis="x", labelrotation=30)
+            else:
+                values = found["values"]
+                axes.fill_between(values, mean - 2 * std, mean + 2 * std, color=FAINT, linewidth=0)
+                axes.plot(values, mean, color=SECOND, linewidth=1.4)
+                if column.is_log:
+                    axes.set_xscale("log")
+                    axes.xaxis.set_major_formatter(lambda value, _: number(value))
+                    axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.axvline(here, color=ACCENT, linestyle="--", linewidth=1)
+            if i == len(objectives) - 1:
+                axes.set_xlabel(column.label)
+            if j == 0:
+                axes.set_ylabel(objective.title)
     return figure
 
 

@@ -31,6 +31,14 @@ CAPTIONS = {
         "Surrogate, point by point left out",
         "Predicted from all other points, with two standard deviations, against measured.",
     ),
+    "importance": (
+        "What matters",
+        "Share of an objective's variance over the space that a parameter has a part in.",
+    ),
+    "slices": (
+        "Along the parameters that matter most",
+        "Predicted through the best point (dashed), with two standard deviations.",
+    ),
 }
 """Heading and one sentence for each figure."""
 BEHIND = "Every measured candidate; seen along further objectives, the front has no border."
@@ -99,7 +107,9 @@ def _figures(content: Content, drawings: Mapping[str, str]) -> str:
         heading, sentence = CAPTIONS[kind]
         if kind == "pareto_front" and len(content.objectives) > 2:
             sentence = BEHIND
-        is_wide = kind == "parallel_coordinates" or (kind == "parity" and len(content.parity) > 1)
+        is_wide = kind in ("parallel_coordinates", "slices") or (
+            kind in ("parity", "importance") and len(content.objectives) > 1
+        )
         wide = ' class="wide"' if is_wide else ""
         shown.append(
             f'<figure{wide}><figcaption id="{escape(name)}-caption">{heading}'

@@ -225,12 +225,7 @@ def stop(work: Work, campaign_id: str, reason: str) -> Row | None:
     campaign = campaign_rows.lock(work.connection, campaign_id)
     if campaign is None or campaign["state"] in FINAL_CAMPAIGN:
         return campaign
-    front = campaign_rows.candidates_of(work.connection, campaign_id, pareto_only=True)
-    plain = [
-        {"id": c["id"], "params": c["params"], "outcomes": outcomes.values(c["outcomes"])}
-        for c in front
-    ]
-    result = summary(campaign, CampaignState.STOPPED, plain)
+    result = summary(campaign, CampaignState.STOPPED, _front(work, campaign))
     finish(work, campaign, CampaignState.STOPPED, values={}, result=result)
     for job in job_rows.waiting_of(work.connection, campaign_id):
         cancel_job(work, job, reason)
@@ -241,6 +236,23 @@ def stop(work: Work, campaign_id: str, reason: str) -> Row | None:
     if campaign_rows.n_candidates(work.connection, campaign_id):
         count_evaluations(work, stopped, 0, 0)
     return campaign
+
+
+def _front(work: Work, campaign: Row) -> list[Row]:
+    """Return the front as it was last computed; of replicates, the means."""
+    marked = campaign_rows.candidates_of(work.connection, campaign["id"], pareto_only=True)
+    if campaign["definition"]["optimizer"].get("replicates", 1) > 1:
+        from materia.engine.campaign import Campaign
+        from materia.services import campaign_steps
+
+        everyone = campaign_rows.candidates_of(work.connection, campaign["id"])
+        state = campaign_steps.engine_state(campaign, everyone)
+        names = {candidate["id"] for candidate in marked}
+        return [point for point in Campaign.load(state).pareto_front() if point["id"] in names]
+    return [
+        {"id": c["id"], "params": c["params"], "outcomes": outcomes.values(c["outcomes"])}
+        for c in marked
+    ]
 
 
 def cancelled(reason: str) -> Row:

@@ -23,6 +23,7 @@ def convergence(campaign_id: str) -> dict[str, Any]:
     The `reason` says why it has converged, or why it is completed: its budget is spent, or every
     possible candidate has been asked.
     The `best` of an entry is the best value of a single objective, None when there are several.
+    What the surrogate expects to gain still is `remaining`, None before its first proposal.
     """
     campaign = campaigns.get(campaign_id)
     names = [objective["name"] for objective in campaign["definition"]["objectives"]]
@@ -37,7 +38,17 @@ def convergence(campaign_id: str) -> dict[str, Any]:
         "converged": converged,
         "reason": _reason(campaign),
         "trace": trace,
+        "remaining": _remaining(campaign),
     }
+
+
+def _remaining(campaign: Row) -> Row | None:
+    """Return the gain that was left at the last proposal, as `Campaign.remaining`; no fit."""
+    from materia.services import campaign_steps
+
+    if not campaign["iteration"]:
+        return None  # The initial design knows no surrogate; nothing has to be loaded.
+    return campaign_steps.load_engine(campaign["id"])[1].remaining()
 
 
 def _reason(campaign: Row) -> str | None:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import orjson
 
 from materia import report, settings
 from materia.errors import DataError
+from materia.mdl.definition import Definition
 from materia.report.content import MAX_EXTRAS, Content, Row
 from materia.report.files import made_whole
 from materia.report.table import Columns
-from materia.services import campaign_views, campaigns, export_files, exports, files, running
+from materia.services import (
+    campaign_views,
+    campaigns,
+    explanation,
+    export_files,
+    exports,
+    files,
+    running,
+)
 from materia.services.partial import folder_name
 from materia.services.running import Outcome
 from materia.store import jobs as job_rows
@@ -66,7 +76,12 @@ def _report(campaign: job_rows.Row, path: Path) -> tuple[Columns, int]:
     candidates = [row for piece in _pieces(campaign["id"]) for row in piece]
     convergence = campaign_views.convergence(campaign["id"])
     parity = campaign_views.surrogate(campaign["id"])["parity"] or {}
-    content = Content.of(campaign, candidates, convergence, parity)
+    learnt = report.Learnt.of(
+        Definition.model_validate(campaign["definition"]),
+        explanation.explain(campaign["id"])["importance"],
+        partial(explanation.along, campaign["id"]),
+    )
+    content = Content.of(campaign, candidates, convergence, parity, learnt)
     running.progress(len(candidates), 2 * len(candidates), "drawing figures")
     path.write_text(report.page_of(content), encoding="utf-8")
     return Columns.of(content), len(candidates)

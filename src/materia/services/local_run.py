@@ -89,7 +89,9 @@ def write_report(finished: Finished, folder: Path) -> dict[str, Path]:
         "definition": campaign.definition.model_dump(mode="json"),
         "hypervolume": campaign.hypervolume(),
     }
-    return report.write(folder, summary, candidates, campaign.convergence(), campaign.parity())
+    convergence, parity = campaign.convergence(), campaign.parity()
+    learnt = report.Learnt.of(campaign.definition, campaign.importance(), campaign.slice)
+    return report.write(folder, summary, candidates, convergence, parity, learnt)
 
 
 class LocalRun:

@@ -209,7 +209,7 @@ def test_targets_constraints_failures_and_pending_points_go_with_every_choice(na
 def test_noise_that_the_surrogate_finds_decides_between_plain_and_noisy():
     for m, expected in ((1, ["ei", "ei"]), (2, ["ehvi", "noisy_ehvi"])):
         sources = []
-        for noise in (0.0, 0.3):
+        for noise in (0.0, 0.015):
             campaign, rng, _ = campaign_of("auto", m, n=62, noise=noise, initial_samples=60)
             for candidate in campaign.ask(60):
                 campaign.tell({candidate.id: outcome(candidate.params, m, noise, rng)})

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from spaces import categorical, continuous, define
 from materia.engine.campaign import Campaign
 from materia.engine.explanations import N_NEAREST
 from materia.engine.surrogates import choice, gp, mlp_ensemble, random_forest
+from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.surrogates.kinds import BUILT_IN, kind_of
 from materia.engine.surrogates.model import Sample
 from materia.errors import DefinitionError, StateError
@@ -118,6 +120,18 @@ def test_a_campaign_with_any_surrogate_improves_and_resumes_bit_for_bit(name):
     assert expected == resumed.ask() == helped.ask()
     assert len({str(c.params) for c in expected}) == 3
     assert fit.quality["y"]["surrogate"] == name
+
+
+@pytest.mark.parametrize("name", ["gp", "random_forest"])
+def test_means_alone_are_those_that_come_with_deviations(name):
+    sample = smooth_sample(40)
+    tail = replace(sample, y=np.exp(4.0 * sample.y), pivot_floor=-np.inf)  # to be compressed
+    fitted = kind_of(name).fit(tail, np.random.default_rng(0))
+    surrogate = IndependentProcesses((fitted, fitted))
+    X = smooth_sample(20, seed=1).X
+    assert not fitted.warp.is_identity
+    assert np.array_equal(surrogate.means(X), surrogate.posterior(X)[0])
+    assert np.array_equal(surrogate.predicted_means(X), surrogate.predict(X)[0])
 
 
 @pytest.mark.parametrize("name", ["mlp_ensemble", "random_forest"])

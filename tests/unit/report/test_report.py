@@ -16,6 +16,7 @@ import pytest
 
 from materia import report
 from materia.errors import DataError
+from materia.mdl.definition import Definition
 from materia.report import figures
 from materia.report.content import Content, number
 from materia.report.files import write_whole
@@ -90,6 +91,36 @@ PARITY = {
 }
 
 
+def predicted(values: list[Any]) -> dict[str, dict[str, list[float]]]:
+    return {
+        name: {"mean": [float(i) for i in range(len(values))], "std": [0.5] * len(values)}
+        for name in ("stiffness", "weight")
+    }
+
+
+def along(parameter: str) -> dict[str, Any]:
+    """A slice as an engine returns it; there is none along the layers."""
+    values = {"width": [1.0, 10.0, 100.0], "glue": ["=cmd()", SCRIPT], "a": [0, 1], "b": [0, 1]}
+    if parameter not in values:
+        raise DataError("it does not exist at this point")
+    return {
+        "parameter": parameter,
+        "at": candidate(1)["params"],
+        "values": values[parameter],
+        "predicted": predicted(values[parameter]),
+    }
+
+
+IMPORTANCE = {
+    "stiffness": {"width": 0.7, "layers": 0.9, "glue": 0.1, "mix": 0.2},
+    "weight": {"width": 0.2, "layers": 0.1, "glue": 0.3, "mix": 0.0},
+}
+
+
+def learnt() -> report.Learnt:
+    return report.Learnt.of(Definition.model_validate(definition()), IMPORTANCE, along)
+
+
 def content(n_objectives: int = 2, rows: list[dict[str, Any]] | None = None) -> Content:
     campaign = {"name": "beam", "definition": definition(n_objectives), "state": "running"}
     return Content.of(campaign, candidates() if rows is None else rows, CONVERGENCE, PARITY)
@@ -99,7 +130,7 @@ def content(n_objectives: int = 2, rows: list[dict[str, Any]] | None = None) -> 
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("report") / "new"
     campaign = {"name": "beam", "definition": definition(), "hypervolume": 5.0, "state": "running"}
-    return report.write(folder, campaign, candidates(), CONVERGENCE, PARITY)
+    return report.write(folder, campaign, candidates(), CONVERGENCE, PARITY, learnt())
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +152,7 @@ class Elements(HTMLParser):
 
 def test_a_report_is_a_table_figures_and_a_page(written: dict[str, Path]) -> None:
     names = {"results", "pareto_front", "hypervolume", "parity", "parallel_coordinates", "report"}
+    names |= {"importance", "slices"}
     assert set(written) == names
     for name in names - {"results", "report"}:
         image = written[name].read_bytes()
@@ -208,7 +240,7 @@ def test_a_unit_with_dollars_is_text_and_not_mathematics(html: str) -> None:
 def test_the_page_follows_light_and_dark(html: str) -> None:
     assert "prefers-color-scheme: dark" in html
     drawn = re.findall(r"<svg.*?</svg>", html, re.S)
-    assert len(drawn) == 4
+    assert len(drawn) == 6
     for svg in drawn:
         assert "var(--ink)" in svg
         assert not re.search(r"(#1b1f24|#6a737d|#d0d7de|#fffffe|#d55e00|#0072b2)", svg)
@@ -238,6 +270,40 @@ def test_axes_carry_units_and_the_aim(html: str) -> None:
 def test_the_front_is_computed_when_it_is_not_given() -> None:
     # Stiffness rises with the number, weight is least at 6: from 6 on everything is a trade-off.
     assert [row.id for row in content().front] == ["c0011", "c0010", "c0009", "c0008", "c0007"]
+
+
+def test_the_most_important_parameters_are_drawn_along_and_parts_stand_for_a_composition() -> None:
+    assert [one["parameter"] for one in learnt().slices] == ["width", "glue", "a", "b"]
+
+
+def test_without_a_surrogate_nothing_is_said_to_matter(tmp_path: Path) -> None:
+    nothing = report.Learnt.of(Definition.model_validate(definition()), {}, along)
+    campaign = {"name": "beam", "definition": definition()}
+    written = report.write(tmp_path, campaign, candidates(), CONVERGENCE, PARITY, nothing)
+    assert not {"importance", "slices"} & set(written)
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_figures_and_the_front_show_the_means_of_replicates(is_given: bool) -> None:
+    declared = {**definition(), "optimizer": {"budget": 20, "replicates": 3}}
+    # The first of three is lucky, and one of the second point has failed.
+    stiffness = [30.0, 10.0, 11.0, 20.0, 22.0, None, 12.0, 12.0, 12.0]
+    rows = [
+        candidate(i, params=candidate(i // 3)["params"], outcomes={"stiffness": y, "weight": 1.0})
+        if y is not None
+        else candidate(i, params=candidate(i // 3)["params"], state="failed", outcomes=None)
+        for i, y in enumerate(stiffness)
+    ]
+    if is_given:
+        rows = [{**row, "is_pareto": row["id"] in ("c0004", "c0005")} for row in rows]
+    shown = Content.of({"name": "beam", "definition": declared}, rows, {}, {})
+    assert [row.values["stiffness"] for row in shown.measured] == [17.0, 21.0, 12.0]
+    (best,) = shown.front
+    assert (best.id, best.values["stiffness"]) == ("c0004", 21.0)
+    assert best.errors["stiffness"] > 0.0
+    assert [row.id for row in shown.rows if row.is_front] == ["c0004", "c0005"]
+    assert shown.rows[0].values["stiffness"] == 30.0  # the table holds every candidate
+    assert ("on the front", "1") in shown.facts
 
 
 def test_a_given_front_is_believed() -> None:
@@ -299,7 +365,7 @@ def test_many_parameters_still_fit(tmp_path: Path) -> None:
 
 def test_the_same_data_give_the_same_files(tmp_path: Path, written: dict[str, Path]) -> None:
     campaign = {"name": "beam", "definition": definition(), "hypervolume": 5.0, "state": "running"}
-    again = report.write(tmp_path, campaign, candidates(), CONVERGENCE, PARITY)
+    again = report.write(tmp_path, campaign, candidates(), CONVERGENCE, PARITY, learnt())
     assert {n: p.read_bytes() for n, p in again.items()} == {
         n: p.read_bytes() for n, p in written.items()
     }

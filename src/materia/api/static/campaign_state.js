@@ -56,8 +56,11 @@ export class CampaignState {
     return this.list.filter(({ state }) => state === "failed").length;
   }
 
+  /** Points on the front; all replicates of one are marked. */
   get n_front() {
-    return this.list.filter(({ is_pareto }) => is_pareto).length;
+    const { replicates = 1 } = this.campaign.definition.optimizer;
+    const marked = this.list.filter(({ is_pareto }) => is_pareto);
+    return new Set(marked.map(({ number }) => Math.floor(number / replicates))).size;
   }
 
   /** Take an event in; "reload" when it tells less than has changed. Taking one twice is harmless. */
@@ -96,7 +99,7 @@ export class CampaignState {
 
   pareto_updated({ hypervolume, pareto_size, best, front }) {
     Object.assign(this.campaign, { hypervolume, pareto_size, best });
-    const ids = new Set(front.map(({ id }) => id));
+    const ids = new Set(front.flatMap(({ id, replicates }) => replicates ?? [id]));
     for (const candidate of this.candidates.values()) candidate.is_pareto = ids.has(candidate.id);
   }
 

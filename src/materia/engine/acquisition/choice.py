@@ -26,8 +26,9 @@ Acquisition = Callable[[FloatArray], FloatArray]
 PLAIN = {"noisy_ei": "ei", "noisy_ehvi": "ehvi", "thompson": "ei"}
 """What stands in for an acquisition that needs draws of the surrogate, where there are none."""
 
-# From this variance of an observation on, in standardised units, it is not taken for the truth.
-NOISY = 0.01
+# From this variance of an observation on, in standardised units, it is not taken for the truth:
+# three times what is found where the observations cannot tell.
+NOISY = 0.001
 _N_VERSIONS = 16
 # Of more measured points the best ones are imagined.
 _MAX_IMAGINED = 300

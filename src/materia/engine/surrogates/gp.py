@@ -139,6 +139,11 @@ class GaussianProcess:
         variance = np.maximum(self.signal + MEAN_VARIANCE - explained, 1e-12)
         return self._location + self._scale * mean, self._scale * np.sqrt(variance)
 
+    def mean(self, X: FloatArray) -> FloatArray:
+        """Return the mean of `posterior` alone, (n,); no product with the inverse."""
+        K = self.covariance(self.scaled(X), self._Z)
+        return np.asarray(self._location + self._scale * (K @ self._alpha))
+
     def drawn(self, X: FloatArray, s: int, rng: np.random.Generator) -> FloatArray:
         """Return s draws of the warped outcome at all points (n, d) together, (n, s)."""
         Z = self.scaled(X)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from materia.engine.surrogates.gp import GaussianProcess
 from materia.engine.surrogates.model import Model, Sample
 
 FloatArray = NDArray[np.float64]
@@ -43,6 +44,18 @@ class IndependentProcesses:
         """Return mean and standard deviation of the noise-free outcomes, each (n, m)."""
         return _columns([process.predict(X) for process in self.processes])
 
+    def means(self, X: FloatArray) -> FloatArray:
+        """Return the means of `posterior` alone, (n, m), cheaper where a model can tell them so."""
+        return np.column_stack([_mean(process, X) for process in self.processes])
+
+    def predicted_means(self, X: FloatArray) -> FloatArray:
+        """Return the means of `predict` alone, (n, m)."""
+        means = self.means(X)
+        nothing = np.zeros(len(X))
+        for j, process in enumerate(self.processes):
+            means[:, j] = process.warp.invert(means[:, j], nothing)[0]
+        return means
+
     def warped_best(self, Y: FloatArray) -> float:
         """Return the least of the first objective's values (n, 1) on the scale of `posterior`."""
         best = np.array([Y.min()])
@@ -62,6 +75,10 @@ class IndependentProcesses:
                 process = process.believe(points)
             processes.append(process)
         return IndependentProcesses(tuple(processes), self.categorical)
+
+
+def _mean(model: Model, X: FloatArray) -> FloatArray:
+    return model.mean(X) if isinstance(model, GaussianProcess) else model.posterior(X)[0]
 
 
 def _columns(pairs: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
