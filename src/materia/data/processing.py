@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -30,6 +31,8 @@ from materia.errors import DefinitionError
 
 Progress = Callable[[float, float | None, str], None]
 Made = TypeVar("Made")
+_MOST_WAITING = 2
+"""Rendered pieces that wait to be written."""
 
 
 def process(
@@ -141,15 +144,15 @@ class _Job:
         writer = writer_for(self._output, self._folder, columns, undeclared)
         rejects = self._rejects
         with closing(writer), closing(rejects), ThreadPoolExecutor(1, "written") as thread:
-            writing: Future[None] | None = None
+            # Rows are read and cut while others are written, which waits for the disk now and then.
+            writing: deque[Future[None]] = deque()
             for n_rows, rows in self._rendered(writer):
-                if writing is not None:
-                    writing.result()
-                # The next rows are read and cut while these are written.
-                writing = thread.submit(writer.write, rows)
+                writing.append(thread.submit(writer.write, rows))
                 self._counts.n_written += n_rows
-            if writing is not None:
-                writing.result()
+                if len(writing) > _MOST_WAITING:
+                    writing.popleft().result()
+            for written in writing:
+                written.result()
             self._tell(self._table.size, self._table.size, "writing")
             writer.finish()
             rejects.finish()
