@@ -19,7 +19,8 @@ from materia.data.output import (
     Rendered,
     Writer,
     check_output,
-    replacing,
+    finish_begun,
+    publish,
     workplace,
     writer_for,
 )
@@ -61,6 +62,7 @@ def process(
     check_output(output, [source])
     opened = open_table(source, declared.delimiter)
     with kept_memory(), opened as table, workplace(output) as folder:
+        finish_begun(output)
         rejects = Rejects(output, source, folder)
         job = _Job(table, declared, output, folder, rejects, progress)
         counts = job.run()
@@ -157,9 +159,7 @@ class _Job:
             writer.finish()
             rejects.finish()
         self._tell(self._table.size, self._table.size, "done")
-        with replacing(self._output.parent):
-            rejects.move()
-            (self._folder / self._output.name).replace(self._output)
+        publish(self._folder, self._output)
         return self._counts
 
     def _rendered(self, writer: Writer) -> Iterator[tuple[int, Rendered]]:
