@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 
 from materia import settings
+from materia.errors import TransientError
+from materia.services import tabular
+from materia.services.running import Outcome
+from materia.services.work import unit_of_work
+from materia.store import jobs as job_rows
+from materia.store.database import database
 from workers import Cluster
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -84,3 +90,41 @@ def test_a_file_that_failed_is_taken_again_when_it_is_dropped_again(
     (new / "good.csv").rename(new / "again.csv")
     assert taken(cluster) == {}
     assert (new / "done" / "again.csv").is_file()
+
+
+@pytest.mark.usefixtures("backends")
+@only_sqlite
+def test_looks_at_the_same_moment_never_give_two_files_one_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MATERIA_NEW_DATA_SETTLE_S", "0.01")
+    settings.current.cache_clear()
+    new = settings.current().data_root / "new"
+    new.mkdir()
+    looks = []
+    for amount in (1, 2):
+        (new / "sales.csv").write_text(table(amount))
+        looks.append(tabular.process_new_data())
+    same = tabular.process_new_data()
+    outputs = [look.result["files"][0]["output_file"] for look in looks]
+    assert outputs == ["processed/sales.csv"] * 2
+    commit(looks[0])
+    with pytest.raises(TransientError, match=r"another look .* 'sales\.csv'"):
+        commit(looks[1])
+    again = tabular.process_new_data()
+    assert again.result["files"][0]["output_file"] == "processed/sales-1.csv"
+    commit(again)
+    commit(same)
+    with database().read() as connection:
+        jobs = job_rows.without_success(connection, tabular.KEY)
+    assert sorted(job["kwargs"]["output_path"] for job in jobs) == [
+        "processed/sales-1.csv",
+        "processed/sales.csv",
+    ]
+
+
+def commit(look: Outcome) -> None:
+    """Do what the job of a look does at its end."""
+    assert look.effects is not None
+    with unit_of_work() as work:
+        look.effects(work)

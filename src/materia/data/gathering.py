@@ -13,6 +13,7 @@ import polars as pl
 
 from materia.data.columns import reading
 from materia.data.digits import FLOAT_LIMIT, NumberTypes, has_codes, has_long
+from materia.data.limits import KEPT_BYTES
 from materia.data.parts import Parts
 from materia.data.pipeline import worked_on
 from materia.data.source import Rows, open_table
@@ -122,7 +123,8 @@ class Gathering:
             numbers, long = candidates - self._text - self._keys, frozenset(self._long)
             kept |= {name: NumberTypes() for name in numbers & long}
             columns = table.columns | dict.fromkeys(numbers - long, pl.Float64())
-            parts = Parts(self._folder, {name: columns[name] for name in used})
+            kept_bytes = KEPT_BYTES if self._is_alone else 0
+            parts = Parts(self._folder, {name: columns[name] for name in used}, kept_bytes)
             n_rows, n_rejected = 0, 0
             with_values, fractional = set[str](), set(measured)
 

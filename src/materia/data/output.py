@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import glob
 import gzip
 import io
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,8 @@ from materia.errors import DataError
 
 _PIECE = 2**20
 _TITLES = ("line", "reason", "row")
+_REJECTS = "rejects.csv"
+_WITH_REJECTS, _WITHOUT_REJECTS = "begun with rejects", "begun"
 
 
 def check_output(output: Path, sources: Iterable[Path]) -> None:
@@ -115,6 +119,60 @@ def replacing(folder: Path) -> Iterator[None]:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def publish(folder: Path, output: Path) -> None:
+    """Bring a complete table and the rows that it rejected from a workplace to their places.
+
+    The table comes last: with it everything is done. A run that is killed in between has begun,
+    and the next one with the same output ends it, so that both belong together again.
+    """
+    with replacing(output.parent):
+        check_rejects(output)
+        # What was begun is in a name, which no power cut leaves half written.
+        (folder / (_WITH_REJECTS if (folder / _REJECTS).exists() else _WITHOUT_REJECTS)).touch()
+        _move(folder, output)
+
+
+def finish_begun(output: Path) -> None:
+    """End what killed runs have begun to bring to a place; what they have not is left alone."""
+    with replacing(output.parent):
+        for folder in output.parent.glob(f".{glob.escape(output.name)}.*/"):
+            has_begun = (folder / _WITH_REJECTS).exists() or (folder / _WITHOUT_REJECTS).exists()
+            if has_begun and (folder / output.name).exists():
+                check_rejects(output)
+                _move(folder, output)
+                shutil.rmtree(folder)
+
+
+def _move(folder: Path, output: Path) -> None:
+    place = rejects_of(output)
+    if (folder / _REJECTS).exists():
+        (folder / _REJECTS).replace(place)
+    elif (folder / _WITHOUT_REJECTS).exists():  # and so none of an earlier run
+        place.unlink(missing_ok=True)
+    (folder / output.name).replace(output)
+
+
+def rejects_of(output: Path) -> Path:
+    """Return the place of the rows that a table rejects."""
+    return output.with_name(f"{output.name}.rejects.csv")
+
+
+def check_rejects(output: Path) -> None:
+    """Raise a DataError where the place of rejected rows belongs to another file."""
+    place = rejects_of(output)
+    if not os.path.lexists(place):
+        return
+    first = b"%s\n" % ",".join(_TITLES).encode()
+    if place.is_file() and not place.is_symlink():
+        with place.open("rb") as file:
+            if file.read(len(first)) == first:
+                return
+    raise DataError(
+        f"'{place}' is no file of rejected rows, which would replace it",
+        "name another output, or move that file away",
+    )
 
 
 class CsvWriter:
@@ -229,14 +287,14 @@ class Rejects:
     """
 
     def __init__(self, output: Path, source: Path, folder: Path) -> None:
-        self.place = output.with_name(f"{output.name}.rejects.csv")
+        self.place = rejects_of(output)
         if _is_same(self.place, source):
             raise DataError(
                 f"'{source}' is the input, and rejected rows would replace it",
                 "name another output, or the input anew",
             )
-        self._check_place()
-        self.path = folder / "rejects.csv"
+        check_rejects(output)
+        self.path = folder / _REJECTS
         self.n_rows = 0
         self._file: TextIO | None = None
 
@@ -260,24 +318,3 @@ class Rejects:
         """Let go of the file, complete or not."""
         if self._file is not None:
             self._file.close()
-
-    def move(self) -> None:
-        """Bring the file to its place; without rows, take away what an earlier run rejected."""
-        self._check_place()
-        if self.n_rows:
-            self.path.replace(self.place)
-        else:
-            self.place.unlink(missing_ok=True)
-
-    def _check_place(self) -> None:
-        if not os.path.lexists(self.place):
-            return
-        first = b"%s\n" % ",".join(_TITLES).encode()
-        if self.place.is_file() and not self.place.is_symlink():
-            with self.place.open("rb") as file:
-                if file.read(len(first)) == first:
-                    return
-        raise DataError(
-            f"'{self.place}' is no file of rejected rows, which would replace it",
-            "name another output, or move that file away",
-        )

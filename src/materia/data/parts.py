@@ -16,10 +16,13 @@ class Parts:
     Args:
         folder: Made here; whoever made its parent clears it away.
         schema: Types of the columns.
+        kept_bytes: So many of them stay in memory; they go to disk only when there are more.
     """
 
-    def __init__(self, folder: Path, schema: Mapping[str, pl.DataType]) -> None:
-        self._folder, self._schema = folder, dict(schema)
+    def __init__(
+        self, folder: Path, schema: Mapping[str, pl.DataType], kept_bytes: int = 0
+    ) -> None:
+        self._folder, self._schema, self._kept_bytes = folder, dict(schema), kept_bytes
         self._paths: list[Path] = []
         self._held: list[pl.DataFrame] = []
         self._n_held = 0.0
@@ -31,16 +34,18 @@ class Parts:
             return
         self._held.append(frame)
         self._n_held += frame.estimated_size()
-        if self._n_held >= PART_BYTES:
+        if self._n_held >= max(PART_BYTES, self._kept_bytes):
             self._write()
 
     def scan(self) -> pl.LazyFrame:
         """Return all rows; none may be appended afterwards."""
-        if self._held:
+        if self._n_held > self._kept_bytes:
             self._write()
-        if not self._paths:
-            return pl.LazyFrame(schema=self._schema)
-        return pl.scan_ipc(self._paths, glob=False)
+        written = [pl.scan_ipc(self._paths, glob=False)] if self._paths else []
+        held = [pl.concat(self._held).lazy()] if self._held else []
+        return (
+            pl.concat([*written, *held]) if written or held else pl.LazyFrame(schema=self._schema)
+        )
 
     def _write(self) -> None:
         self._paths.append(self._folder / f"{len(self._paths)}.arrow")

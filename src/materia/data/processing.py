@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -18,7 +19,8 @@ from materia.data.output import (
     Rendered,
     Writer,
     check_output,
-    replacing,
+    finish_begun,
+    publish,
     workplace,
     writer_for,
 )
@@ -30,6 +32,8 @@ from materia.errors import DefinitionError
 
 Progress = Callable[[float, float | None, str], None]
 Made = TypeVar("Made")
+_MOST_WAITING = 2
+"""Rendered pieces that wait to be written."""
 
 
 def process(
@@ -58,6 +62,7 @@ def process(
     check_output(output, [source])
     opened = open_table(source, declared.delimiter)
     with kept_memory(), opened as table, workplace(output) as folder:
+        finish_begun(output)
         rejects = Rejects(output, source, folder)
         job = _Job(table, declared, output, folder, rejects, progress)
         counts = job.run()
@@ -141,22 +146,20 @@ class _Job:
         writer = writer_for(self._output, self._folder, columns, undeclared)
         rejects = self._rejects
         with closing(writer), closing(rejects), ThreadPoolExecutor(1, "written") as thread:
-            writing: Future[None] | None = None
+            # Rows are read and cut while others are written, which waits for the disk now and then.
+            writing: deque[Future[None]] = deque()
             for n_rows, rows in self._rendered(writer):
-                if writing is not None:
-                    writing.result()
-                # The next rows are read and cut while these are written.
-                writing = thread.submit(writer.write, rows)
+                writing.append(thread.submit(writer.write, rows))
                 self._counts.n_written += n_rows
-            if writing is not None:
-                writing.result()
+                if len(writing) > _MOST_WAITING:
+                    writing.popleft().result()
+            for written in writing:
+                written.result()
             self._tell(self._table.size, self._table.size, "writing")
             writer.finish()
             rejects.finish()
         self._tell(self._table.size, self._table.size, "done")
-        with replacing(self._output.parent):
-            rejects.move()
-            (self._folder / self._output.name).replace(self._output)
+        publish(self._folder, self._output)
         return self._counts
 
     def _rendered(self, writer: Writer) -> Iterator[tuple[int, Rendered]]:

@@ -66,11 +66,16 @@ class Block:
     has_quotes: bool = False
     is_proven: bool = True
 
+    @property
+    def lines(self) -> Positions:
+        """Lines of the file where the records begin."""
+        if self.kept_lines is not None:
+            return self.kept_lines
+        return np.arange(self.first_line, self.first_line + self.n_rows)
+
     def line(self, row: int) -> int:
         """Return the line of the file where a record begins."""
-        if self.kept_lines is not None:
-            return int(self.kept_lines[row])
-        return self.first_line + row
+        return self.first_line + row if self.kept_lines is None else int(self.kept_lines[row])
 
     def record(self, row: int) -> str:
         """Return a record as the file has it."""
@@ -217,12 +222,38 @@ class Cutter:
             walked: What is known of them where each was looked at already.
             is_trusting: As of `Inspect`.
         """
+        can_be_counted = walked is None and self._width > 1 and len(content) <= MAX_RECORD_BYTES
+        if is_trusting and can_be_counted and b'"' not in content:
+            return self._counted(content, line, n_lines)
+        return self._looked_at(content, line, walked)
+
+    def _counted(self, content: bytes, line: int, n_lines: int) -> Block:
+        """Look only at those parts of a block whose cells are too many or too few for its lines."""
+        if self._adds_up(content, n_lines):
+            return Block(content, n_lines, line, is_proven=False)
+        found, first_line = list[Block](), line
+        for piece in _whole_lines(content):
+            n_lines = _count(piece, NEWLINE)
+            adds_up = self._adds_up(piece, n_lines)
+            found.append(Block(piece, n_lines, line) if adds_up else self._looked_at(piece, line))
+            line += n_lines
+        return Block(
+            b"".join(block.content for block in found),
+            sum(block.n_rows for block in found),
+            first_line,
+            [fault for block in found for fault in block.faults],
+            np.concatenate([block.lines for block in found]),
+            is_proven=False,
+        )
+
+    def _adds_up(self, content: bytes, n_lines: int) -> bool:
+        return _count(content, self._edge) == n_lines * (self._width - 1) and _is_utf8(content)
+
+    def _looked_at(self, content: bytes, line: int, walked: _Walked | None = None) -> Block:
+        """Look at every record."""
         is_quoted = b'"' in content
         is_text = _is_utf8(content)
         can_be_even = is_text and walked is None and len(content) <= MAX_RECORD_BYTES
-        can_be_trusted = is_trusting and can_be_even and not is_quoted and self._width > 1
-        if can_be_trusted and _count(content, self._edge) == n_lines * (self._width - 1):
-            return Block(content, n_lines, line, is_proven=False)
         octets = np.frombuffer(content, np.uint8)
         if is_quoted:
             newlines = np.flatnonzero(octets == NEWLINE)
@@ -386,6 +417,15 @@ def _octets(content: bytes) -> Iterator[NDArray[np.uint8]]:
     """Yield pieces that stay in the processor's cache; nothing is copied."""
     octets = np.frombuffer(content, np.uint8)
     return (octets[at : at + _PIECE] for at in range(0, len(octets), _PIECE))
+
+
+def _whole_lines(content: bytes) -> Iterator[bytes]:
+    """Yield pieces that end with a line; `content` does."""
+    at = 0
+    while at < len(content):
+        end = content.find(b"\n", min(at + _PIECE, len(content) - 1)) + 1
+        yield content[at:end]
+        at = end
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:

@@ -424,7 +424,7 @@ class _Records:
             frame = self._typed(list(dict.fromkeys([*wanted, last])), numbers, rows)
             if not frame[last].null_count():
                 self._seen = replace(self._looked_at, is_proven=True)
-                return frame
+                return frame if last in wanted else frame.drop(last)
         self.trust.is_given = False
         self._seen = self.inspect(False)
         return None

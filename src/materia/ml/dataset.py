@@ -31,6 +31,8 @@ from materia.ml.reading import MISSING, read_table
 from materia.ml.schema import MAX_LEVELS, Column, ColumnKind, Label, Schema, Task
 
 FloatArray = NDArray[np.float64]
+Places = NDArray[np.intp] | None
+"""Where the rows of a frame stood in the dataset, from 0, if some were left out."""
 
 MAX_CLASSES = 1000
 MAX_INFERRED_CLASSES = 10
@@ -85,23 +87,26 @@ def make_dataset(
     check_names(config, frame.columns)
     target = _target(config, frame.columns)
     is_known = ~_stripped(frame[target]).is_null().to_numpy()
-    remarks = []
+    remarks, places = [], None
     if not is_known.all():
+        places = np.flatnonzero(is_known)
         remarks.append(f"{int((~is_known).sum())} rows without a value of '{target}' are left out")
         frame, part = frame.filter(pl.Series(is_known)), part[is_known]
         if not len(frame):
             raise DataError(f"the target '{target}' has no value in any row")
-    y, task, classes = _encode_target(frame[target], config)
-    columns, left_out = _features(frame, target, config)
+    y, task, classes = _encode_target(frame[target], config, places)
+    columns, left_out = _features(frame, target, config, places)
     schema = Schema(tuple(columns), target, task, classes)
-    X, _ = encode(frame, schema)
+    X, _ = encode(frame, schema, places)
     return Dataset(schema, X, y, part, (*remarks, *left_out))
 
 
-def encode(frame: pl.DataFrame, schema: Schema) -> tuple[FloatArray, dict[str, list[str]]]:
+def encode(
+    frame: pl.DataFrame, schema: Schema, places: Places = None
+) -> tuple[FloatArray, dict[str, list[str]]]:
     """Return the features of a frame, (n, d), and levels that the schema does not know.
 
-    An unknown level is encoded as a missing value.
+    An unknown level is encoded as a missing value. Errors name rows by their `places`.
 
     Raises:
         DataError: Columns are missing or of the wrong type; names all of them.
@@ -123,7 +128,7 @@ def encode(frame: pl.DataFrame, schema: Schema) -> tuple[FloatArray, dict[str, l
                 unknown[column.name] = new
             continue
         try:
-            X[:, j] = _numbers(series)
+            X[:, j] = _numbers(series, places)
         except DataError as error:
             wrong.append(error.message)
     if wrong:
@@ -177,7 +182,7 @@ def _target(config: TrainingConfig, columns: list[str]) -> str:
 
 
 def _features(
-    frame: pl.DataFrame, target: str, config: TrainingConfig
+    frame: pl.DataFrame, target: str, config: TrainingConfig, places: Places
 ) -> tuple[list[Column], list[str]]:
     wanted = [
         name
@@ -186,7 +191,7 @@ def _features(
     ]
     columns, left_out = [], []
     for name in wanted:
-        column, reason = _column(frame[name], config.types.get(name))
+        column, reason = _column(frame[name], config.types.get(name), places)
         if column is not None:
             columns.append(column)
         elif name in (config.features or ()):
@@ -199,16 +204,18 @@ def _features(
     return columns, left_out
 
 
-def _column(series: pl.Series, declared: ColumnKind | None) -> tuple[Column | None, str]:
+def _column(
+    series: pl.Series, declared: ColumnKind | None, places: Places
+) -> tuple[Column | None, str]:
     """Return what a column is, or why it can be no feature."""
     if series.dtype.is_temporal() or series.dtype.is_nested() or series.dtype == pl.Binary:
         return None, f"{series.dtype} is neither a number nor a category"
-    kind = declared or _kind(series)
+    kind = declared or _kind(series, places)
     text = _text(series)
     if text.null_count() == len(text):
         return None, "it has no value"
     if kind == "number":
-        _numbers(series)
+        _numbers(series, places)
         return Column(series.name, "number"), ""
     levels = sorted(text.drop_nulls().unique().to_list())
     most = MAX_LEVELS if declared else MAX_INFERRED_LEVELS
@@ -217,7 +224,7 @@ def _column(series: pl.Series, declared: ColumnKind | None) -> tuple[Column | No
     return Column(series.name, "category", tuple(levels)), ""
 
 
-def _kind(series: pl.Series) -> ColumnKind:
+def _kind(series: pl.Series, places: Places) -> ColumnKind:
     if series.dtype.is_numeric():
         return "number"
     if series.dtype == pl.Boolean:
@@ -227,24 +234,24 @@ def _kind(series: pl.Series) -> ColumnKind:
     if n_numbers == text.count():
         return "number"
     if 2 * n_numbers > text.count():
-        _numbers(series)  # names the cells that are none
+        _numbers(series, places)  # names the cells that are none
     return "category"
 
 
 def _encode_target(
-    series: pl.Series, config: TrainingConfig
+    series: pl.Series, config: TrainingConfig, places: Places
 ) -> tuple[FloatArray, Task, tuple[Label, ...]]:
     name = series.name
     if series.dtype.is_temporal() or series.dtype.is_nested() or series.dtype == pl.Binary:
         raise DataError(f"the target '{name}' is {series.dtype}, neither a number nor a class")
-    is_number = (config.types.get(name) or _kind(series)) == "number"
+    is_number = (config.types.get(name) or _kind(series, places)) == "number"
     if config.task == "regression" and not is_number:
         first = _stripped(series).to_list()[0]
         raise DataError(
             f"the target '{name}' is not numeric: '{first[:40]}'",
             "name another target, or set task to 'classification'",
         )
-    values = _numbers(series) if is_number else None
+    values = _numbers(series, places) if is_number else None
     if config.task == "regression" or (
         config.task is None and values is not None and not _is_class_like(values)
     ):
@@ -281,7 +288,7 @@ def _labels(series: pl.Series, values: FloatArray | None) -> list[Label]:
     return [int(value) if is_whole else value for value in values.tolist()]
 
 
-def _numbers(series: pl.Series) -> FloatArray:
+def _numbers(series: pl.Series, places: Places = None) -> FloatArray:
     """Return a column as numbers, NaN where missing."""
     name = series.name
     if series.dtype.is_numeric():
@@ -293,15 +300,21 @@ def _numbers(series: pl.Series) -> FloatArray:
             row = int((numbers.is_null() & text.is_not_null()).arg_max() or 0)
             n_wrong = numbers.null_count() - text.null_count()
             raise DataError(
-                f"column '{name}' holds '{text[row][:40]}' in row {row + 1}, no number"
+                f"column '{name}' holds '{text[row][:40]}' in row {_number(row, places)}, no number"
                 + (f" ({n_wrong} such cells)" if n_wrong > 1 else "")
             )
     values = numbers.fill_null(float("nan")).to_numpy()
     is_excessive = np.abs(values) > _LARGEST
     if is_excessive.any():
         row = int(np.argmax(is_excessive))
-        raise DataError(f"column '{name}' holds {values[row]:g} in row {row + 1}, too large")
+        what = f"holds {values[row]:g} in row {_number(row, places)}, too large"
+        raise DataError(f"column '{name}' {what}")
     return np.asarray(values, float)
+
+
+def _number(row: int, places: Places) -> int:
+    """Return the number of a row as people count, from 1."""
+    return 1 + (row if places is None else int(places[row]))
 
 
 def _text(series: pl.Series) -> pl.Series:

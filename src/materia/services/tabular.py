@@ -13,7 +13,7 @@ from typing import Any
 from materia import log, settings
 from materia.data import aggregate as aggregate_tables
 from materia.data import inbox, process
-from materia.errors import DefinitionError, NotFoundError
+from materia.errors import DefinitionError, NotFoundError, TransientError
 from materia.services import files, running, submission
 from materia.services.running import Outcome
 from materia.services.submission import NewJob
@@ -118,6 +118,7 @@ def process_new_data() -> Outcome:
 
     def submit(work: Work) -> None:
         job_rows.give_up_keys(work.connection, ended)
+        _check_still_free(work, new)
         submission.add(work, new)
 
     taken = [
@@ -126,6 +127,19 @@ def process_new_data() -> Outcome:
     ]
     rest = {"growing": found.growing, "refused": found.refused}
     return Outcome({"status": "scheduled" if taken else "no_data", "files": taken, **rest}, submit)
+
+
+def _check_still_free(work: Work, new: Sequence[NewJob]) -> None:
+    """Raise a TransientError if another look has given a job's output away at the same time."""
+    others = _OutputNames(job_rows.without_success(work.connection, KEY))
+    for job in new:
+        is_known = job_rows.by_key(work.connection, str(job.idempotency_key)) is not None
+        name = Path(job.kwargs["output_path"]).name
+        if not is_known and others.choose(name) != name:
+            raise TransientError(
+                f"another look at the inbox has just given '{name}' to another file",
+                "nothing was taken by this one; it is tried again by itself",
+            )
 
 
 class _OutputNames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from small_tables import run, written
 
+from materia.data.output import finish_begun
 from materia.errors import DataError
 
 LINES = [f"{n},{n * 7919 % 1000},city {n % 50}" for n in range(60_000)]
@@ -48,6 +50,44 @@ def test_a_killed_process_leaves_the_old_file_and_what_it_made_beside_it(
     assert next(iter(left)).startswith(".out.csv.")
     result = run(source, {"sort": "amount"})
     assert result["rows_written"] == len(LINES) == output.read_text().count("\n") - 1
+
+
+KILLED_AT_A_MOVE = """
+import os, signal, sys
+from pathlib import Path
+from materia.data import process
+
+replace, left = Path.replace, [int(sys.argv[3])]
+
+def replace_or_die(path, target):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return replace(path, target)
+
+Path.replace = replace_or_die
+process(Path(sys.argv[1]), Path(sys.argv[2]), None, progress=lambda *told: None)
+"""
+
+
+@pytest.mark.parametrize("has_rejects", [True, False])
+def test_a_run_killed_while_its_files_move_is_ended_by_the_next(
+    tmp_path: Path, has_rejects: bool
+) -> None:
+    output, rejects = tmp_path / "out.csv", tmp_path / "out.csv.rejects.csv"
+    run(written(tmp_path / "old.csv", "a,b\n1,old\nold\n"))
+    source = written(tmp_path / "in.csv", "a,b\n1,new\n" + "new\n" * has_rejects)
+    command = [sys.executable, "-c", KILLED_AT_A_MOVE, source, output, str(int(has_rejects))]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert output.read_text() == "a,b\n1,old\n"
+    left = tmp_path.glob(".out.csv.*/out.csv")
+    assert [path.read_text() for path in left] == ["a,b\n1,new\n"]
+    finish_begun(output)
+    assert output.read_text() == "a,b\n1,new\n"
+    assert rejects.exists() == has_rejects
+    if has_rejects:
+        assert rejects.read_text().splitlines()[1].endswith(",new")
+    assert not list(tmp_path.glob(".out.csv.*"))
 
 
 @contextmanager

@@ -146,6 +146,30 @@ def test_a_row_with_too_few_cells_never_hides_behind_one_with_too_many(
     assert result["rows_read"] == sum(map(bool, lines))
 
 
+def test_few_bad_rows_of_a_long_block_are_named_and_the_others_kept(tmp_path: Path) -> None:
+    bad = {
+        100: ("2", "2 cells"),
+        9_000: ("2,3,x,y", "5 cells"),
+        9_001: ("2,3", "3 cells"),
+        9_002: ("2,3", "3 cells"),
+        9_003: ("2,3,x,y", "5 cells"),
+        20_000: ("many,3,x", "'many' is not a number"),
+        30_000: ("2,3,\udcff", "not UTF-8"),
+        39_999: ("1e308,1e308,x", "undefined"),
+    }
+    rows = [f"{n},{n % 7}.5,2,München" for n in range(40_000)]
+    lines = [f"{n},{bad[n][0]}" if n in bad else row for n, row in enumerate(rows)]
+    lines.insert(5_000, "")
+    text = "\n".join(["id,a,b,c", *lines]).encode("utf-8", "surrogateescape") + b"\n"
+    steps = {"filter": {"id": 10}, "new_columns": {"d": "a * b"}, "num_chunks": 1}
+    found, _, rejected = outcome(tmp_path, text, steps)
+    kept = [n for n in range(11, 40_000) if n not in bad]
+    assert found.splitlines()[1:] == [f"{rows[n]},{(n % 7 + 0.5) * 2}" for n in kept]
+    assert [int(line) for line, _, _ in rejected] == [n + 2 + (n >= 5_000) for n in bad]
+    for (_, reason, _), (_, said) in zip(rejected, bad.values(), strict=True):
+        assert said in reason
+
+
 def test_rows_that_cannot_be_used_are_named_with_line_and_reason(tmp_path: Path) -> None:
     content = (
         b"id,amount,note\n"

@@ -112,6 +112,15 @@ def test_rows_without_a_target_and_useless_columns_are_left_out_and_said_so(tmp_
         assert words in said
 
 
+def test_rows_without_a_target_are_counted_where_a_cell_is_named(tmp_path: Path) -> None:
+    beginning = "a,y\n1,\n" + rows("{i}", "{i}.5") + "3,\n"
+    for cell in ("abc", "1e400"):
+        with pytest.raises(DataError, match=r"'a' holds .* in row 33,"):
+            load(put(tmp_path, f"{beginning}{cell},1\n"))
+    with pytest.raises(DataError, match="'y' holds 'abc' in row 33,"):
+        load(put(tmp_path, f"{beginning}7,abc\n"))
+
+
 def test_parts_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for i in range(12):
         put(tmp_path, f"a,y\n{i},{i}.5\n{i},{i}.25\n", f"d_part_{i}.csv")
