@@ -113,7 +113,7 @@ def test_what_is_no_message_is_put_aside_and_the_worker_goes_on(cluster: Cluster
         still_works(cluster, worker)
         kept = {entry["message"] for entry in aside(redis)}
         for name, raw in FOREIGN.items():
-            assert raw.decode(errors="backslashreplace") in kept, name
+            assert raw[:ASIDE_LENGTH].decode(errors="backslashreplace") in kept, name
         assert {entry["queue"] for entry in aside(redis)} == {"default"}
         wait_until(lambda: not redis.exists("unacked", "unacked_index"), "nothing is held")
     assert '"message_put_aside"' in worker.text()
@@ -170,7 +170,7 @@ def test_what_is_refused_is_counted_by_its_kind_and_runs_nothing(
     assert refusals.counts() == {**counts, "undecodable": 0}
     with cluster.redis.client() as redis:
         (entry,) = aside(redis)
-    assert "47.7 MiB, and 8 are the most" in entry["reason"]
+    assert "MiB, and 8 are the most" in entry["reason"]
     assert len(entry["message"]) <= ASIDE_LENGTH
 
 

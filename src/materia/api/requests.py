@@ -51,7 +51,7 @@ def once_of(request: Request, key: str | None, body: bytes) -> Once | None:
     return Once(caller.owner, key, digest.hexdigest())
 
 
-def _once(request: Request, body: Raw, key: Key = None) -> Once | None:
+async def _once(request: Request, body: Raw, key: Key = None) -> Once | None:
     return once_of(request, key, body)
 
 
@@ -69,7 +69,7 @@ def harmless(once: Once | None, act: Callable[[], Content]) -> Content:
     return once.remember(act()) if known is None else known
 
 
-def only_known_parameters(request: Request) -> None:
+async def only_known_parameters(request: Request) -> None:
     """Refuse query parameters that the route does not declare: ignored, they would mislead."""
     allowed = list(_declared(request.scope["route"].dependant))
     unknown = [name for name in request.query_params if name not in allowed]

@@ -28,7 +28,8 @@ class Needs:
     def __init__(self, scope_for: Callable[[str], str]) -> None:
         self.scope_for = scope_for
 
-    def __call__(self) -> None:
+    # Asynchronous, as all that is done for each request: the others wait for a thread.
+    async def __call__(self) -> None:
         """Do nothing by itself."""
 
 
@@ -82,7 +83,7 @@ async def _require_own(connection: HTTPConnection, caller: Caller) -> None:
                 raise
 
 
-def _caller(connection: HTTPConnection) -> Caller:
+async def _caller(connection: HTTPConnection) -> Caller:
     found: Caller = connection.state.caller
     return found
 

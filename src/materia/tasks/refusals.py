@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
+from kombu.exceptions import ContentDisallowed
 
 from materia.broker import refusals
 from materia.broker.app import app
@@ -26,7 +27,9 @@ class CountRefusals(bootsteps.Step):  # type: ignore[misc]
 
 def _counted(refuse: Callable[..., Any], kind: str) -> Callable[..., Any]:
     def counted(*args: Any, **kwargs: Any) -> Any:
-        refusals.count(kind)
+        # What is not accepted is told as an invalid task, by this error.
+        is_other = any(isinstance(value, ContentDisallowed) for value in args)
+        refusals.count(refusals.CONTENT_TYPE if is_other else kind)
         return refuse(*args, **kwargs)
 
     return counted
