@@ -32,9 +32,13 @@ def branin_currin(**changes: Any) -> dict[str, Any]:
     }
 
 
-def golden(source: dict[str, Any]) -> Campaign:
-    """Run a campaign without any service, as the library does."""
-    campaign = Campaign.from_dict(source)
+def golden(source: dict[str, Any], begun: Campaign | None = None) -> Campaign:
+    """Run a campaign without any service, as the library does.
+
+    Args:
+        begun: The campaign with points of the user's own, if it has some.
+    """
+    campaign = begun or Campaign.from_dict(source)
     evaluator = evaluators.build(load(source), data_roots=[])
     while size := campaign.next_batch_size():
         for candidate in campaign.ask(size):

@@ -9,6 +9,7 @@
     ├── AccessError          not allowed
     ├── EvaluationError      the black box gave no usable outcome
     ├── SurrogateError       a surrogate could not be fitted
+    │   └── DeviceError      the device for it is not there, or too small
     ├── DataError            a file or table is wrong
     ├── TransientError       waiting can heal it; the only one that is retried
     └── MissingExtraError    an optional part is not installed
@@ -120,6 +121,12 @@ class SurrogateError(MateriaError):
     """A surrogate could not be fitted."""
 
     code = "surrogate_failed"
+
+
+class DeviceError(SurrogateError):
+    """The device that a surrogate was to be fitted on is not there, or its memory is too small."""
+
+    code = "device_unusable"
 
 
 class DataError(MateriaError):

@@ -77,6 +77,15 @@ class Settings(BaseSettings):
     max_crashes: Annotated[int, Field(ge=1)] = Field(
         3, description="deaths of its own process after which a job is quarantined"
     )
+    gpu_patience_s: Annotated[float, Field(gt=0)] = Field(
+        30.0,
+        description="jobs that wait for a GPU worker go on in the queue `default` when none has "
+        "been there for so long",
+    )
+    torch: Literal["auto", "cpu", "off"] = Field(
+        "auto",
+        description="of a GPU worker: fit surrogates with PyTorch on its GPU, on the CPU, or not",
+    )
     processes_per_job: Annotated[int, Field(ge=1, le=1024)] = Field(
         2,
         description="processes, of this machine or a cluster, that one job uses at a time",

@@ -170,6 +170,28 @@ def test_health_shows_every_part_queue_and_worker(
     assert page.console == []
 
 
+def test_workers_queues_and_what_they_do_are_shown(
+    page: Browser, api: Api, client: Client, pictures: Path
+) -> None:
+    visit(page, api, "workers", "Workers")
+    page.wait("document.querySelector('tbody tr')", "the tables")
+    (worker,) = client.workers.list(state="online")["items"]
+    shown = page.text("main")
+    assert worker["name"].split("@")[0] in shown
+    assert worker["versions"]["materia"] in shown
+    assert "1 alive" in page.text(".head")
+    assert "online" in shown
+    for queue in client.queues():
+        assert queue["queue"] in shown
+    page.click("[aria-label=Queues] [data-column=waiting] button")
+    page.wait("document.querySelector('[data-column=waiting]').ariaSort", "the order")
+    page.screenshot(pictures / "workers.png", whole=True)
+    page.run("document.documentElement.dataset.theme = 'dark'")
+    page.screenshot(pictures / "workers-dark.png", whole=True)
+    page.run("delete document.documentElement.dataset.theme")
+    assert page.console == []
+
+
 def test_every_page_fits_a_phone_and_can_be_reached_with_the_keyboard(
     page: Browser, api: Api, pictures: Path
 ) -> None:
@@ -181,7 +203,7 @@ def test_every_page_fits_a_phone_and_can_be_reached_with_the_keyboard(
         mobile=True,
     )
     try:
-        for place in ("models", "datasets", "schedules", "health"):
+        for place in ("models", "datasets", "schedules", "workers", "health"):
             visit(page, api, place, place.capitalize())
             page.wait("document.querySelector('tbody tr')", "its table")
             wide = page.run("document.documentElement.scrollWidth - innerWidth")

@@ -370,6 +370,10 @@ def test_jobs_beyond_those_that_may_wait_are_refused_until_there_is_room(
 
 # Bodies of the POST routes that take one; ids of a campaign that has a result to tell are made.
 BODIES: dict[str, Any] = {
+    "/campaigns": DEFINITION,
+    "/campaigns/{campaign_id}/earlier": {
+        "rows": [{"params": {"x": 0.5}, "outcomes": {"y": 0.25}}],
+    },
     "/campaigns/run": DEFINITION,
     "/campaigns/validate": DEFINITION,
     "/campaigns/{campaign_id}/extend": {"budget": 300},
@@ -401,6 +405,8 @@ def test_every_post_honours_an_idempotency_key(client: httpx.Client, ids: dict[s
             named = {**ids, "key_id": key_id, "retraining_id": "r1"}
             if path == "/jobs/{job_id}/retry":
                 named["job_id"] = failed
+            if path == "/campaigns/{campaign_id}/earlier":
+                named["campaign_id"] = campaigns.run(DEFINITION, starts=False)["campaign_id"]
             url = f"{BASE}{filled(path, **named)}"
             body = BODIES.get(path)
             once = {"Idempotency-Key": f"key of {path}"}

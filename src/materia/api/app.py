@@ -32,9 +32,11 @@ from materia.api.routes import (
     models,
     retrainings,
     schedules,
+    workers,
 )
 from materia.api.schemas import (
     Clone,
+    EarlierRows,
     Extension,
     NewExport,
     NewJob,
@@ -58,6 +60,7 @@ PUBLIC = frozenset({DOCS, OPENAPI, f"{BASE}/health/live"})
 BODIES = (
     Definition,
     Clone,
+    EarlierRows,
     Extension,
     NewExport,
     NewJob,
@@ -91,6 +94,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.hub = live.hub(config.events)
+    app.state.feed = live.feed_reader()
     app.state.record = record
     for noun in (
         campaigns,
@@ -101,6 +105,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         retrainings,
         choices,
         keys,
+        workers,
         health,
     ):
         app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
@@ -125,6 +130,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     await app.state.hub.close()
+    await app.state.feed.close()
     await run_in_threadpool(app.state.record.close)
 
 

@@ -44,7 +44,8 @@ scope that the key needs. What belongs to another owner does not exist for it.
 Lists take <code>limit</code> and <code>cursor</code>. A refusal is
 <code>application/problem+json</code> with a stable <code>code</code>.</p>
 <h2>Live</h2>
-<p>WebSockets <code>/api/v1/ws/campaigns/{{id}}</code> and <code>/api/v1/ws/jobs/{{id}}</code> send
+<p>WebSockets <code>/api/v1/ws/campaigns/{{id}}</code>, <code>/api/v1/ws/jobs/{{id}}</code> and, of
+everything from now on, <code>/api/v1/ws/events</code> send
 <code>{{id, type, time, campaign_id, job_id, data}}</code>. With <code>?after=&lt;id&gt;</code> they
 first replay what came after that number; without it, everything kept. On <code>resync</code> read
 the state anew. A browser gives its key as the subprotocol

@@ -10,6 +10,7 @@ from materia.api.problems import MEDIA_TYPE
 from materia.api.schemas import Problem
 
 FILE = "application/octet-stream"
+CSV_TYPES = ("text/csv", "application/csv")
 
 REFUSALS = {
     401: "no key, or one that is unknown, expired or revoked",
@@ -66,6 +67,14 @@ def takes_a_file() -> dict[str, Any]:
     """Return the description of a body that is a file, whatever its type."""
     schema = {"type": "string", "format": "binary"}
     return {"requestBody": {"required": True, "content": {"*/*": {"schema": schema}}}}
+
+
+def takes_rows() -> dict[str, Any]:
+    """Return the description of a body that is a CSV file, or rows as JSON."""
+    schema = {"$ref": "#/components/schemas/EarlierRows"}
+    text = {"schema": {"type": "string"}, "example": "x1,x2,branin,currin\n0.1,0.2,24.1,8.5\n"}
+    content = {CSV_TYPES[0]: text, "application/json": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def takes_definition() -> dict[str, Any]:

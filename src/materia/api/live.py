@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -17,9 +18,10 @@ from starlette.websockets import WebSocketDisconnect
 from materia.api.admission import SUBPROTOCOL
 from materia.api.scopes import READ
 from materia.errors import DefinitionError, MateriaError, NotFoundError, TransientError
+from materia.events.feed_reader import FeedReader
 from materia.events.hub import Hub, Listener
-from materia.events.models import campaign_topic, job_topic
-from materia.services import access, campaigns, events, jobs, keys
+from materia.events.models import Event, campaign_topic, job_topic
+from materia.services import access, campaigns, events, feed, jobs, keys
 from materia.services.access import ForeignError
 from materia.services.keys import Caller, RefusedKey
 
@@ -27,6 +29,9 @@ PAGE = 500
 SEND_TIMEOUT_S = 10.0
 MAX_LISTENERS = 2000
 PLAIN_SUBPROTOCOL = "materia.v1"
+
+# Stands for all topics.
+EVERYTHING = "*"
 
 # Codes of a close: RFC 6455's "try again later", and three of our own range.
 TRY_AGAIN, BAD_REQUEST, NOT_ALLOWED, UNKNOWN = 1013, 4400, 4401, 4404
@@ -45,11 +50,54 @@ def hub(url: str) -> Hub:
     return Hub(url, events.last_numbers)
 
 
+def feed_reader() -> FeedReader:
+    """Return the reader of all topics of an application."""
+    return FeedReader(lambda look_back: feed.extend(look_back=look_back), feed.after)
+
+
+class History(NamedTuple):
+    """What is kept of the events that one view shows.
+
+    Args:
+        span: Returns the first and the last number kept; (0, 0) when there is none.
+        after: Returns up to so many events after a number.
+        is_whole: Whether a view that names no event begins with all that is kept.
+        is_part: Whether `after` leaves out what belongs to other owners.
+    """
+
+    span: Callable[[], tuple[int, int]]
+    after: Callable[[int, int], list[Event]]
+    is_whole: bool
+    is_part: bool = False
+
+
+def _of_topic(topic: str) -> History:
+    return History(partial(events.span, topic), partial(events.after, topic), is_whole=True)
+
+
+def _span_of_all() -> tuple[int, int]:
+    feed.extend(look_back=True)
+    return feed.span()
+
+
+def _of_all(owner: str | None) -> History:
+    """Return the history of all topics, of one owner and of nobody's where one is given."""
+    after = partial(feed.after, owner=owner)
+    return History(_span_of_all, after, is_whole=False, is_part=owner is not None)
+
+
 @router.websocket("/campaigns/{campaign_id}")
 async def campaign(websocket: WebSocket, campaign_id: str) -> None:
     """Follow a campaign."""
     who = {"campaign_id": campaign_id, "job_id": None}
     await _serve(websocket, campaign_topic(campaign_id), who, "campaign", campaign_id)
+
+
+@router.websocket("/events")
+async def everything(websocket: WebSocket) -> None:
+    """Follow everything that happens to what the caller may see."""
+    who = {"campaign_id": None, "job_id": None}
+    await _serve(websocket, EVERYTHING, who)
 
 
 @router.websocket("/jobs/{job_id}")
@@ -66,7 +114,11 @@ def _require(caller: Caller, noun: str, row_id: str) -> None:
 
 
 async def _serve(
-    websocket: WebSocket, topic: str, who: dict[str, Any], noun: str, row_id: str
+    websocket: WebSocket,
+    topic: str,
+    who: dict[str, Any],
+    noun: str | None = None,
+    row_id: str = "",
 ) -> None:
     caller: Caller = websocket.state.caller
     await websocket.accept(_subprotocol(websocket))
@@ -74,12 +126,16 @@ async def _serve(
         after = _after(websocket.query_params)
         if not topic.isprintable():
             raise NotFoundError("there is no such thing")
-        await _in_thread(_require, caller, noun, row_id)
+        if noun is not None:
+            await _in_thread(_require, caller, noun, row_id)
         live: Hub = websocket.app.state.hub
-        if live.n_listeners >= MAX_LISTENERS:
+        of_all: FeedReader = websocket.app.state.feed
+        if live.n_listeners + of_all.n_listeners >= MAX_LISTENERS:
             await websocket.close(TRY_AGAIN, "too many live views are open")
             return
-        follower = Follower(websocket, live, topic, who)
+        follower = Follower(websocket, live, topic, who, _of_topic(topic))
+        if topic == EVERYTHING:
+            follower = Follower(websocket, of_all, topic, who, _of_all(caller.sees))
         await _first_of(follower.run(after), _until_gone(websocket), _until_refused(caller))
     except DefinitionError as error:
         await websocket.close(BAD_REQUEST, error.message)
@@ -157,21 +213,32 @@ class TooSlow(Exception):
 
 
 class Follower:
-    """Sends one client the events of one topic, in order and each once."""
+    """Sends one client the events of one topic, or of all, in order and each once."""
 
-    def __init__(self, websocket: WebSocket, live: Hub, topic: str, who: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        websocket: WebSocket,
+        live: Hub | FeedReader,
+        topic: str,
+        who: dict[str, Any],
+        history: History,
+    ) -> None:
         self._websocket = websocket
         self._hub = live
         self._topic = topic
         self._who = who
+        self._history = history
         self._sent = 0
 
     async def run(self, after: int | None) -> None:
-        """Replay what came after a number (None: everything kept), then go on live.
+        """Replay what came after a number, then go on live.
+
+        None stands for everything kept of a topic. Of all topics it stands for what comes from now
+        on: a `resync` then says where that is, so that the client may go on from there later.
 
         A client that is too slow is told to read the state anew, and closed.
         """
-        first, last = await _in_thread(events.span, self._topic)
+        first, last = await _in_thread(self._history.span)
         listener = self._hub.listen(self._topic, last)
         try:
             await self._begin(after, first, last)
@@ -187,9 +254,9 @@ class Follower:
             self._hub.leave(listener)
 
     async def _begin(self, after: int | None, first: int, last: int) -> None:
-        if after is None:
+        if after is None and self._history.is_whole:
             self._sent = first - 1 if first else 0
-        elif after > last or after < first - 1:
+        elif after is None or after > last or after < first - 1:
             self._sent = last
             await self._send(self._resync())
         else:
@@ -206,7 +273,7 @@ class Follower:
     async def _catch_up(self) -> None:
         """Send what the table has after the last number sent."""
         while True:
-            found = await _in_thread(events.after, self._topic, self._sent, PAGE)
+            found = await _in_thread(self._history.after, self._sent, PAGE)
             for event in found:
                 await self._send(orjson.dumps(event.message()).decode())
                 self._sent = event.number
@@ -221,10 +288,15 @@ class Follower:
             # Progress of before the last change of state would be news from the past.
             if message.number >= self._sent:
                 await self._send(message.text or "")
+        elif message.number <= self._sent:
+            return
+        elif self._history.is_part:
+            await self._catch_up()
+            self._sent = max(self._sent, message.number)
         elif message.number == self._sent + 1 and message.text is not None:
             await self._send(message.text)
             self._sent = message.number
-        elif message.number > self._sent:
+        else:
             await self._catch_up()
 
     async def _send(self, text: str) -> None:

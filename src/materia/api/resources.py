@@ -7,6 +7,7 @@ from typing import Any
 from materia.api.answers import written_time
 from materia.services import keys, outcomes
 from materia.services.keys import Caller
+from materia.services.workers import DEVICE
 
 BASE = "/api/v1"
 
@@ -26,6 +27,7 @@ _CAMPAIGN = (
     "pareto_size",
     "best",
     "error",
+    "backend",
     "requested_by",
     "owner",
 )
@@ -89,6 +91,7 @@ _RETRAINING = (
 )
 _KEY = ("id", "name", "prefix", "scopes", "owner", "created_by")
 _AUDIT = ("name", "owner", "key_id", "address", "method", "path", "status", "refused", "n_more")
+_WORKER = ("name", "host", "pid", "queues", "state", "reason", "running", "jobs")
 _ERROR = ("code", "message", "hint")
 _ITERATION = ("iteration", "n_observations", "hypervolume", "pareto_size", "best")
 
@@ -188,6 +191,21 @@ def retraining(row: Row) -> Row:
 def retraining_run(row: Row) -> Row:
     """Return how a training ended."""
     return {**row, **_times(row, "finished_at")}
+
+
+def worker(row: Row) -> Row:
+    """Return a worker; its versions without the device, which has a field of its own."""
+    versions = {**(row["versions"] or {})}
+    device = versions.pop(DEVICE, None)
+    return {
+        "id": row["boot"],
+        **{key: row[key] for key in _WORKER},
+        "concurrency": row["n_processes"],
+        "device": device,
+        "versions": versions,
+        "started_at": written_time(row["started_at"]),
+        "heartbeat_at": written_time(row["seen_at"]),
+    }
 
 
 def key(row: Row) -> Row:

@@ -118,6 +118,7 @@ class Campaign(Shape):
     pareto_size: int
     best: Any
     error: CampaignError | None
+    backend: Literal["torch"] | None = Field(description="what fits its surrogate; null: NumPy")
     requested_by: str | None
     owner: str | None = Field(description="who sees it; null: admins only")
     last_event: int = Field(description="a live view of this state goes on after this number")
@@ -358,6 +359,31 @@ class Results(Shape):
         min_length=1,
         max_length=10_000,
     )
+
+
+class EarlierRow(Shape):
+    """One earlier measurement."""
+
+    params: dict[str, float | int | str | bool]
+    outcomes: dict[str, float | list[float]] = Field(
+        description="{objective: value, or [mean, standard error]}, every objective"
+    )
+
+
+class EarlierRows(Shape):
+    """Earlier measurements."""
+
+    rows: list[EarlierRow] = Field(min_length=1, max_length=10_000)
+
+
+class Earlier(Shape):
+    """What a campaign begins with."""
+
+    campaign_id: str
+    dataset: str = Field(description="the table that keeps them, below the data root")
+    sha256: str
+    n_rows: int
+    skipped: list[str] = Field(description="rows that are not among them, and why")
 
 
 class Extension(Shape):
@@ -686,12 +712,54 @@ class Evaluator(Shape):
     unusable: str | None = Field(description="why it cannot be used here; null when it can")
 
 
+class Waiting(Shape):
+    """What waits in a queue with one priority."""
+
+    priority: int
+    waiting: int
+    oldest_s: float = Field(description="age of the job that waits longest")
+
+
 class Queue(Shape):
     """What waits and runs in a queue."""
 
     queue: str
     waiting: int
     running: int
+    oldest_s: float | None = Field(description="age of the job that waits longest")
+    priorities: list[Waiting] = Field(description="the most urgent first")
+    workers: list[str] = Field(description="names of those that take it")
+
+
+class Worker(Shape):
+    """A worker, from one start of it to its end."""
+
+    id: str
+    name: str
+    host: str | None
+    pid: int | None
+    queues: list[str]
+    concurrency: int
+    state: Literal["online", "draining", "offline", "lost"] = Field(
+        description="draining: finishes what it runs and takes nothing new"
+    )
+    reason: str | None = Field(description="why it is not online")
+    running: int = Field(description="how many jobs it runs")
+    jobs: list[str] = Field(description="ids of those of them that the key may see")
+    device: str | None = Field(description="that it trains surrogates on; null: the CPU")
+    versions: dict[str, str]
+    started_at: datetime
+    heartbeat_at: datetime = Field(description="when it was last heard of")
+
+
+class Cluster(Shape):
+    """The Ray cluster, as the last check of health found it."""
+
+    configured: bool | None = Field(description="null: no check has been made yet")
+    status: Literal["healthy", "degraded", "unhealthy", "not_checked", "not_configured"]
+    reasons: list[str]
+    nodes: list[dict[str, Any]]
+    checked_at: datetime | None
 
 
 class Liveness(Shape):

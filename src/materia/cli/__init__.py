@@ -52,6 +52,7 @@ COMMANDS: dict[str, Entry] = {
         "app",
         "Keys of the API: create, list, revoke, and what was done with them.",
     ),
+    "worker": Entry("materia.cli.worker", "app", "Start a worker here, or list those of a server."),
     "up": Entry("materia.cli.up", "up", "Start API, workers, scheduler and database here."),
     "status": Entry("materia.cli.status", "status", "Show where a stack listens."),
     "health": Entry("materia.cli.health", "health", "Show how every part of a server is."),

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from materia.cli import explanation
+from materia.cli import campaign_start, explanation
 from materia.cli.connection import Reach, of_server, print_json
 
 if TYPE_CHECKING:
     from materia.client import Client
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at campaigns of a server, pause, extend, stop and delete them."
+    no_args_is_help=True,
+    help="Start campaigns on a server, look at them, pause, extend, stop and delete them.",
 )
 
 Which = Annotated[
@@ -22,6 +23,8 @@ Which = Annotated[
 ]
 ID_LENGTH = 36
 SEARCHED = 200
+
+campaign_start.register(app)
 
 
 @app.command("list")

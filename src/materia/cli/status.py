@@ -14,6 +14,10 @@ from materia.log import redact
 from materia.stack import state
 from materia.stack.environment import read_settings
 
+# Of the server, which may be busy; workers beyond so many are in `materia worker list`.
+TIMEOUT_S = 2.0
+LISTED = 20
+
 
 def status(
     data_dir: Annotated[
@@ -52,3 +56,25 @@ def _print(found: dict[str, Any]) -> None:
     for process in found["processes"]:
         table.add_row(*(str(process[k] or "") for k in ("name", "state", "pid", "restarts")))
     console.print(table)
+    if found["ready"]:
+        _print_workers(console, found)
+
+
+def _print_workers(console: Console, found: dict[str, Any]) -> None:
+    """Print which workers are alive; a server that does not answer just now is left out."""
+    from materia.cli.tables import table_of
+    from materia.client import Client
+    from materia.errors import MateriaError
+
+    try:
+        with Client(found["api_url"], found["api_key"], timeout_s=TIMEOUT_S) as client:
+            workers = client.workers.list(limit=LISTED)["items"]
+    except MateriaError:
+        return
+    living = [worker for worker in workers if worker["state"] in ("online", "draining")]
+    rows = [
+        (w["name"], w["state"], f"{w['running']} of {w['concurrency']}", ", ".join(w["queues"]))
+        for w in living
+    ]
+    console.print()
+    console.print(table_of(("worker", "state", "busy", "queues"), rows))

@@ -9,12 +9,12 @@ from typing import Any, Self
 import httpx
 
 from materia import settings
-from materia.client import definitions, local
+from materia.client import definitions, local, watching
 from materia.client.choices import Evaluators, Templates
 from materia.client.keys import Keys
 from materia.client.learning import Datasets, Models, Retrainings
-from materia.client.nouns import Campaigns, Jobs, Run, Schedules
-from materia.client.steps import got
+from materia.client.nouns import Campaigns, Jobs, Run, Schedules, Workers
+from materia.client.steps import got, items
 from materia.client.wire import Address, AsyncWire, Wire
 
 TIMEOUT_S = 30.0
@@ -37,8 +37,10 @@ class _Operations:
         self.retrainings = Retrainings(run, stream)
         self.templates = Templates(run, stream)
         self.evaluators = Evaluators(run, stream)
+        self.workers = Workers(run, stream)
         self.keys = Keys(run, stream)
         self._run = run
+        self._stream = stream
 
     def run(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:
         """Start a campaign; see `Campaigns.run`."""
@@ -47,6 +49,25 @@ class _Operations:
     def health(self) -> Any:
         """Return ``{status, timestamp, reasons, parts}``: healthy, degraded or unhealthy."""
         return self._run(got("/health/cluster"))
+
+    def queues(self) -> Any:
+        """Return what each queue holds: ``[{queue, waiting, running, oldest_s, priorities, …}]``.
+
+        ``workers`` names those that take it.
+        """
+        return self._run(items("/queues"))
+
+    def cluster(self) -> Any:
+        """Return ``{configured, status, reasons, nodes, checked_at}`` of the Ray cluster."""
+        return self._run(got("/cluster"))
+
+    def watch(self, *, after: int | None = None) -> Any:
+        """Iterate over everything that happens on the server, from now on or after an event's id.
+
+        Never ends by itself. An event of type ``resync`` says that some were missed, and comes
+        first where `after` is None: read the state of what matters then.
+        """
+        return self._stream(watching.everything(after))
 
     def ready(self) -> Any:
         """Return ``{status, checks}`` of a server that gets work done; `TransientError` else."""

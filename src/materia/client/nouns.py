@@ -18,10 +18,11 @@ from urllib.parse import quote
 
 from materia.client import definitions, problems, watching
 from materia.client.steps import Call, Operation, Pause, all_items, got, one_page, sent
-from materia.errors import StateError, TransientError
+from materia.errors import DataError, StateError, TransientError
 
 LONGEST_WAIT_S = 1.0
 JSON = {"Content-Type": "application/json"}
+CSV = {"Content-Type": "text/csv"}
 
 Run = Callable[[Operation], Any]
 
@@ -60,6 +61,47 @@ class Campaigns(Noun):
             DefinitionError: With every finding.
         """
         return self._run(_run_campaign(definition, idempotency_key))
+
+    def create(self, definition: definitions.Source, *, idempotency_key: str | None = None) -> Any:
+        """Create a campaign and return it; `start` starts it. Arguments as of `run`."""
+        return self._run(_run_campaign(definition, idempotency_key, self.path))
+
+    def start(self, campaign_id: str) -> Any:
+        """Start a campaign that was only created, and return it."""
+        return self._run(sent(Call("POST", self._at(campaign_id, "/start"))))
+
+    def import_earlier(
+        self,
+        campaign_id: str,
+        source: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
+        *,
+        bad_rows: str = "reject",
+        replace: bool = False,
+        delimiter: str = ",",
+    ) -> Any:
+        """Give a campaign that has not started earlier measurements: all of them, or nothing.
+
+        Args:
+            source: Path of a CSV file with a column for each parameter and objective, or rows
+                ``{"params": {…}, "outcomes": {objective: value or [mean, standard error]}}``.
+            bad_rows: ``skip`` leaves out those that cannot be used.
+            replace: Drop what it was given before.
+
+        Returns:
+            ``campaign_id``, ``dataset``, ``sha256``, ``n_rows``, ``skipped``.
+
+        Raises:
+            DefinitionError: Rows cannot be used; ``findings`` names each.
+            StateError: The campaign has started.
+        """
+        params: dict[str, Any] = {"bad_rows": bad_rows, "replace": replace}
+        if isinstance(source, str | os.PathLike):
+            content, headers = _content_of(Path(source)), CSV
+            params["delimiter"] = delimiter
+        else:
+            content, headers = as_json({"rows": [dict(row) for row in source]}), JSON
+        path = self._at(campaign_id, "/earlier")
+        return self._run(sent(Call("POST", path, params, content=content, headers=headers)))
 
     def validate(self, definition: definitions.Source) -> Any:
         """Return ``{valid, findings}``; nothing is created."""
@@ -412,6 +454,20 @@ class Schedules(Noun):
         return self._run(sent(Call("DELETE", self._at(schedule_id))))
 
 
+class Workers(Noun):
+    """Workers of a server."""
+
+    path = "/workers"
+
+    def list(self, *, state: str | None = None, limit: int = 50, cursor: str | None = None) -> Any:
+        """Return a page of workers, those that live first: ``{items, next_cursor, total}``.
+
+        Args:
+            state: online, draining, offline or lost; the last two are remembered for a day.
+        """
+        return self._run(one_page(self.path, state=state, limit=limit, cursor=cursor))
+
+
 def submission(task: str, kwargs: Mapping[str, Any], key: str | None, **options: Any) -> Operation:
     """Submit a task as a job."""
     content = as_json({"task": task, "kwargs": dict(kwargs), **options})
@@ -425,15 +481,26 @@ def as_json(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, allow_nan=False, default=datetime.isoformat).encode()
 
 
+def _content_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"'{path}' cannot be read: {error.strerror or error}", "name another file"
+        ) from None
+
+
 def key_of(given: str | None) -> dict[str, str]:
     """Return the header with an idempotency key, a fresh one if None."""
     return {"Idempotency-Key": given or str(uuid.uuid4())}
 
 
-def _run_campaign(definition: definitions.Source, key: str | None) -> Operation:
+def _run_campaign(
+    definition: definitions.Source, key: str | None, path: str = "/campaigns/run"
+) -> Operation:
     content, media_type = definitions.body(definition)
     headers = {"Content-Type": media_type, **key_of(key)}
-    call = Call("POST", "/campaigns/run", content=content, headers=headers)
+    call = Call("POST", path, content=content, headers=headers)
     return (yield from sent(call))
 
 

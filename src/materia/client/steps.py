@@ -97,6 +97,11 @@ def one_page(path: str, **params: Any) -> Operation:
     return (yield from sent(Call("GET", path, _given(params))))
 
 
+def items(path: str) -> Operation:
+    """Return the items of a list that has one page only."""
+    return (yield from got(path))["items"]
+
+
 def got(path: str, **params: Any) -> Operation:
     """Return what is at a path."""
     return (yield from sent(Call("GET", path, _given(params))))

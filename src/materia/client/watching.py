@@ -72,6 +72,29 @@ def watched(subject: Subject, subject_id: str, after: int) -> Operation:
             yield Pause(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S))
 
 
+def everything(after: int | None) -> Operation:
+    """Emit what happens on the server, on any topic, for ever.
+
+    Args:
+        after: Id of the last event that is known; None begins with what happens from now on, after
+            a ``resync`` that says where that is.
+    """
+    failures = 0
+    while True:
+        try:
+            yield Open("/ws/events" if after is None else f"/ws/events?after={after}")
+            while True:
+                event = yield Receive()
+                failures = 0
+                after = int(event["id"])
+                yield Emit(event)
+        except TransientError:
+            failures += 1
+            if failures > MAX_FAILURES:
+                raise
+            yield Pause(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S))
+
+
 def _next_after(event: dict[str, Any], after: int) -> int:
     # After a resync the present number counts, even when it is below the one that was asked for.
     return int(event["id"]) if event["type"] == "resync" else max(after, int(event["id"]))

@@ -423,27 +423,32 @@ class Campaign(Explained):
     def _fitting(self) -> Fitting | None:
         return Fitting.of(self._observed, self.space, self.objectives, self.definition.optimizer)
 
-    def _fit(self) -> Fitted | None:
+    def _fit(self, device: str | None = None) -> Fitted | None:
         if self.definition.optimizer.surrogate == "none":
             return None
         inputs = self._fitting()
         if inputs is None:
             return None
-        self._fitted = inputs.fit(self._fitted)
+        self._fitted = replace(inputs, device=device).fit(self._fitted)
         return self._fitted
 
     @single_threaded
-    def fit(self) -> SurrogateFit:
+    def fit(self, device: str | None = None) -> SurrogateFit:
         """Return the surrogate of the present observations as plain data, and keep it for `ask`.
+
+        Args:
+            device: Of PyTorch, for Gaussian processes of many observations; None is NumPy.
 
         Raises:
             StateError: An objective has not been observed yet, or the definition wants none.
+            MissingExtraError: PyTorch is not installed.
+            DeviceError: The device is not there, or its memory does not suffice.
         """
         if self.definition.optimizer.surrogate == "none":
             raise StateError(
                 "this campaign searches without a surrogate", "declare surrogate: auto to have one"
             )
-        inputs, fitted = self._fitting(), self._fit()
+        inputs, fitted = self._fitting(), self._fit(device)
         if inputs is None or fitted is None:
             raise StateError(
                 "a surrogate needs at least one observation of every objective",

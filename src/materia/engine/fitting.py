@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,8 @@ class Fitting:
         categorical: Columns of X without an order.
         kind: Name of the surrogate in the definition.
         seed: Of the campaign, for kinds that draw numbers.
+        device: Of PyTorch, for fits; None is NumPy. Not part of the digest: whoever stored a fit
+            goes on with it.
     """
 
     X: FloatArray
@@ -89,6 +91,7 @@ class Fitting:
     categorical: tuple[int, ...]
     kind: str = AUTO
     seed: int = 0
+    device: str | None = None
 
     @classmethod
     def of(
@@ -125,7 +128,8 @@ class Fitting:
 
     @property
     def _samples(self) -> list[Sample]:
-        return samples(self.X, self.turned, self.errors, self.categorical, self.pivot_floors)
+        found = samples(self.X, self.turned, self.errors, self.categorical, self.pivot_floors)
+        return [replace(sample, device=self.device) for sample in found]
 
     def fit(self, known: Fitted | None) -> Fitted:
         """Return the fitted surrogate, `known` itself if it belongs here."""

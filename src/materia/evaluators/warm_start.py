@@ -96,8 +96,12 @@ def read(definition: Definition, places: Places) -> Earlier:
 
 def read_file(definition: Definition, path: Path) -> Earlier:
     """Return the rows of a file, as `read`, whatever the definition calls it."""
+    return usable(definition, look(definition, path))
+
+
+def usable(definition: Definition, earlier: Earlier) -> Earlier:
+    """Return what was found in a file where a campaign can begin with it, as `read`."""
     choice = _choice(definition)
-    earlier = _read(definition, path)
     if choice.sha256 not in (None, earlier.sha256):
         raise DefinitionError(
             f"'{choice.dataset}' has changed: its hash is no longer the one given",
@@ -126,7 +130,12 @@ def _choice(definition: Definition) -> WarmStart:
     return definition.warm_start
 
 
-def _read(definition: Definition, path: Path) -> Earlier:
+def look(definition: Definition, path: Path) -> Earlier:
+    """Return what is in a file, whether a campaign can begin with it or not.
+
+    Raises:
+        DataError: It is no table, or lacks a column.
+    """
     choice = _choice(definition)
     objectives = [objective.name for objective in definition.objectives]
     names = [*(item.name for item in inputs(definition)), *objectives]

@@ -28,7 +28,7 @@ class Event:
     """One event of a topic.
 
     Args:
-        topic: ``campaign:<id>`` or ``job:<id>``.
+        topic: ``campaign:<id>``, ``job:<id>`` or ``worker:<boot>``.
         number: Place in the topic, counted from 1 without a gap; the WebSocket's ``id``.
         type: What has happened.
         time: Seconds since the epoch.
@@ -63,3 +63,8 @@ def campaign_topic(campaign_id: str) -> str:
 def job_topic(job_id: str) -> str:
     """Return the topic of a job's events."""
     return f"job:{job_id}"
+
+
+def worker_topic(boot: str) -> str:
+    """Return the topic of one start of a worker."""
+    return f"worker:{boot}"

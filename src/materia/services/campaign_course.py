@@ -1,4 +1,4 @@
-"""The course of a campaign once it has begun: pause and resume it, or give it a larger budget.
+"""The course of a campaign: start it, pause and resume it, or give it a larger budget.
 
 A pause holds jobs, so that what follows from them is the same whenever they are released.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from materia.errors import ConflictError, DataError, StateError
 from materia.mdl import Definition
 from materia.services import campaign_life as life
-from materia.services import campaigns
+from materia.services import campaign_start, campaigns
 from materia.services.work import Work, unit_of_work
 from materia.store import campaigns as campaign_rows
 from materia.store import jobs as job_rows
@@ -20,6 +20,20 @@ from materia.store.jobs import Row
 
 LARGEST_BUDGET = 10_000
 EXTENDED_FROM = (*life.GOES_ON, CampaignState.COMPLETED, CampaignState.CONVERGED)
+
+
+def start(campaign_id: str) -> Row:
+    """Start a campaign that was only created; one that runs already is returned as it is.
+
+    Raises:
+        StateError: The campaign has ended.
+    """
+    with unit_of_work() as work:
+        allowed = (CampaignState.CREATED, *life.GOES_ON)
+        campaign = _locked(work, campaign_id, "started", allowed)
+        if campaign["state"] == CampaignState.CREATED:
+            campaign_start.begin(work, campaign)
+    return campaigns.get(campaign_id)
 
 
 def pause(campaign_id: str) -> Row:

@@ -11,7 +11,7 @@ from typing import Any
 
 from materia.events.models import EventType
 from materia.mdl.breaches import broken
-from materia.services import outcomes, submission
+from materia.services import outcomes, submission, workers
 from materia.services.evaluation_details import bounded
 from materia.services.running import Superseded
 from materia.services.submission import NewJob
@@ -46,9 +46,14 @@ def add_step(
     part: str = "",
     timeout_s: float | None = None,
 ) -> None:
-    """Add the job of a step; unique per campaign, iteration, step and part."""
+    """Add the job of a step; unique per campaign, iteration, step and part.
+
+    Training goes to a GPU worker where one is alive.
+    """
+    has_gpu = step == TRAIN and bool(workers.gpu_workers(work.database, work.connection))
     job = NewJob(
         task=f"tasks.campaign_tasks.{step}",
+        queue=workers.GPU_QUEUE if has_gpu else None,
         kwargs={"campaign_id": campaign_id, **kwargs},
         campaign_id=campaign_id,
         iteration=iteration,

@@ -63,15 +63,19 @@ def engine_state(campaign: Row, candidates: list[Row]) -> dict[str, Any]:
 
 def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
     """Fit the surrogate to the observations so far and keep it as a checkpoint."""
-    from materia.services import checkpoints
+    from materia.services import campaign_fits, checkpoints
 
     row, engine = load_engine(campaign_id)
     life.require_running(row, iteration)
     quality: dict[str, Any] = {}
     checkpoint: Any = None
     fallback: str | None = None
+    computed: dict[str, Any] = {}
     try:
-        fit = engine.fit() if engine.definition.optimizer.surrogate != "none" else None
+        if engine.definition.optimizer.surrogate == "none":
+            fit = None
+        else:
+            fit, computed = campaign_fits.fit(engine, row["backend"])
     except SurrogateError as error:
         # Announced, and the proposal falls back to the quasi-random design.
         logger.warning("surrogate_not_fitted", campaign_id=campaign_id, reason=error.message)
@@ -85,7 +89,7 @@ def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
         campaign = life.require_running(campaign_rows.lock(work.connection, campaign_id), iteration)
         values = {"fit": quality, "checkpoint": checkpoint}
         campaign_rows.change_iteration(work.connection, campaign_id, iteration, values)
-        data = {"iteration": iteration, "quality": quality, "fallback": fallback}
+        data = {"iteration": iteration, "quality": quality, "fallback": fallback, **computed}
         work.campaign_event(campaign_id, EventType.SURROGATE_TRAINED, data)
         life.add_step(work, campaign_id, iteration, life.PROPOSE, {"iteration": iteration})
         life.hold_if_paused(work, campaign)
@@ -97,6 +101,7 @@ def train_surrogate(campaign_id: str, iteration: int) -> Outcome:
         "quality": quality,
         "checkpoint": checkpoint,
         "fallback": fallback,
+        **computed,
     }
     return Outcome(result, effects)
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from materia import settings
 from materia.errors import NotFoundError, StateError
-from materia.events.models import EventType
 from materia.mdl import Definition, Finding, load
 from materia.mdl.breaches import broken, expressions_of
 from materia.mdl.finding import as_error
 from materia.mdl.validation import Source
 from materia.services import campaign_life as life
-from materia.services import earlier, validation
+from materia.services import campaign_start, earlier, validation
 from materia.services.evaluation_details import bounded
 from materia.services.idempotency import Once
 from materia.services.work import unit_of_work
@@ -57,11 +56,13 @@ def run(
     requested_by: str | None = None,
     owner: str | None = None,
     once: Once | None = None,
+    starts: bool = True,
 ) -> dict[str, str]:
     """Create a campaign and start it.
 
     Args:
         owner: Who may see it and its jobs; None for admins only.
+        starts: False leaves it created, so that it may be given earlier data first.
         once: A request that starts one campaign, however often it comes.
 
     Returns:
@@ -94,17 +95,8 @@ def run(
             "created_at": now,
         }
         campaign_rows.add(work.connection, row)
-        life.add_root(work, campaign_id, task_id, requested_by)
-        campaign = campaign_rows.lock(work.connection, campaign_id)
-        if campaign is not None:
-            life.change_state(work, campaign, CampaignState.RUNNING, {"started_at": now})
-            work.campaign_event(
-                campaign_id, EventType.ITERATION_STARTED, {"iteration": 0, "budget": row["budget"]}
-            )
-        campaign_rows.add_iteration(work.database, work.connection, campaign_id, 0)
-        # With earlier data there is a surrogate from the first candidate on.
-        first = life.PROPOSE if definition.warm_start is None else life.TRAIN
-        life.add_step(work, campaign_id, 0, first, {"iteration": 0})
+        if starts:
+            campaign_start.begin(work, campaign_rows.lock(work.connection, campaign_id) or row)
     return answer
 
 

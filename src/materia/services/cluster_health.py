@@ -84,6 +84,15 @@ def look() -> Row:
     return _report(parts, traffic.now)
 
 
+def known_cluster() -> Row:
+    """Return the cluster of Ray as the last check found it, and when that was."""
+    with database().read() as connection:
+        last = health_rows.get(connection, NAME)
+    if last is None:
+        return {**_part(NOT_CHECKED, configured=None, nodes=[]), "checked_at": None}
+    return {**last["report"]["parts"]["cluster"], "checked_at": last["checked_at"]}
+
+
 def _report(parts: dict[str, Part], now: float) -> Row:
     reasons = [
         f"{name}: {reason}"

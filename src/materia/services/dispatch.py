@@ -19,7 +19,7 @@ from materia.broker import messages, results, unclaimed
 from materia.errors import TransientError
 from materia.events import stream
 from materia.events.models import Event
-from materia.services import execution, schedules
+from materia.services import execution, gpu_queue, schedules, workers
 from materia.services.campaign_life import cancelled
 from materia.store import events as event_rows
 from materia.store import jobs as job_rows
@@ -60,6 +60,7 @@ class Dispatcher:
             self._is_configured = True
         duties: list[Callable[[], int]] = [
             reap,
+            gpu_queue.leave_unserved,
             schedules.fire_due,
             send_due,
             resend_after_loss,
@@ -68,7 +69,7 @@ class Dispatcher:
         now = time.monotonic()
         if now - self._refilled > REFILL_EVERY_S:
             self._refilled = now
-            duties += [refill_events, restore_unclaimed]
+            duties += [workers.note_lost, refill_events, restore_unclaimed]
         for duty in duties:
             _do(duty)
         return True

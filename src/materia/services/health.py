@@ -17,6 +17,7 @@ from materia.services.dispatch import LEADER
 from materia.store import jobs as job_rows
 from materia.store import leases
 from materia.store import queues as queue_rows
+from materia.store import workers as worker_rows
 from materia.store.database import database
 
 TIMEOUT_S = 2.0
@@ -75,11 +76,37 @@ def _scheduler() -> str | None:
 
 
 def queues() -> list[dict[str, Any]]:
-    """Return how many jobs wait and run in each queue, without those that stand for campaigns."""
-    with database().read() as connection:
+    """Return what each queue holds, by priority and age, and which workers take it.
+
+    Jobs that stand for campaigns are in no queue.
+    """
+    db = database()
+    with db.read() as connection:
         counts = queue_rows.counts(connection, without_step=ROOT)
-    found = {name: {"queue": name, "waiting": 0, "running": 0} for name in SERVED}
+        waiting = queue_rows.waiting(connection, without_step=ROOT)
+        workers = worker_rows.living(db, connection, settings.current().lease_s)
+        now = db.time(connection)
+    served = {queue for worker in workers for queue in worker["queues"]}
+    names = dict.fromkeys([*SERVED, *sorted(served | {queue for queue, _, _ in counts})])
+    found = {name: _empty(name, workers) for name in names}
     for queue, state, n in counts:
-        line = found.setdefault(queue, {"queue": queue, "waiting": 0, "running": 0})
-        line["waiting" if state in job_rows.WAITING else "running"] += n  # type: ignore[operator]
+        found[queue]["waiting" if state in job_rows.WAITING else "running"] += n
+    for queue, priority, n, oldest_at in waiting:
+        # A job that was queued between the two looks.
+        line = found.setdefault(queue, _empty(queue, workers))
+        age_s = max(0.0, now - oldest_at)
+        line["priorities"].append({"priority": priority, "waiting": n, "oldest_s": age_s})
+        line["oldest_s"] = max(line["oldest_s"] or 0.0, age_s)
     return list(found.values())
+
+
+def _empty(queue: str, workers: list[dict[str, Any]]) -> dict[str, Any]:
+    takers = [worker["name"] for worker in workers if queue in worker["queues"]]
+    return {
+        "queue": queue,
+        "waiting": 0,
+        "running": 0,
+        "oldest_s": None,
+        "priorities": [],
+        "workers": takers,
+    }

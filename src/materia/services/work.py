@@ -12,7 +12,7 @@ from sqlalchemy import Connection, update
 
 from materia.broker import messages, results
 from materia.events import stream
-from materia.events.models import Event, EventType, campaign_topic, job_topic
+from materia.events.models import Event, EventType, campaign_topic, job_topic, worker_topic
 from materia.store import events as event_rows
 from materia.store import jobs as job_rows
 from materia.store.database import Database, database, driver_of
@@ -63,6 +63,11 @@ class Work:
         topic = campaign_topic(campaign_id)
         event = Event(topic, number, kind, time.time(), data, campaign_id, job_id)
         self.events.append(event)
+
+    def worker_event(self, boot: str, number: int, data: dict[str, Any]) -> None:
+        """Report the state that a worker's row has just been given."""
+        kind = EventType.WORKER_STATE_CHANGED
+        self.events.append(Event(worker_topic(boot), number, kind, time.time(), data))
 
 
 def event_of(row: Row, **data: Any) -> Event:

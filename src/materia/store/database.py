@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     create_engine,
     event,
+    select,
 )
 from sqlalchemy import Table as SqlTable
 from sqlalchemy import exc as sql_errors
@@ -108,6 +109,10 @@ class Database:
         if self.is_sqlite:
             return bindparam(None, callable_=time.time, type_=Double(), unique=True)
         return cast(sql_extract("epoch", func.clock_timestamp()), Double)
+
+    def time(self, connection: Connection) -> float:
+        """Return the present time by the clock of the database."""
+        return float(connection.execute(select(self.now())).scalar_one())
 
     def insert(self, table: SqlTable) -> sqlite.Insert | postgresql.Insert:
         """Return an insert that knows ``on_conflict_do_nothing``."""

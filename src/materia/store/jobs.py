@@ -379,6 +379,37 @@ def release(database: Database, connection: Connection, campaign_id: str) -> lis
     return sorted(rows, key=lambda row: (row["queued_at"], row["id"]))
 
 
+def has_waiting(
+    database: Database, connection: Connection, queue: str, older_than_s: float
+) -> bool:
+    """Tell whether a job has waited in a queue for some time."""
+    query = select(jobs.c.id).where(*_waits_in(database, queue, older_than_s)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _waits_in(database: Database, queue: str, older_than_s: float) -> list[ColumnElement[bool]]:
+    is_old = jobs.c.queued_at < database.now() - older_than_s
+    is_due = or_(jobs.c.run_at.is_(None), jobs.c.run_at <= database.now())
+    return [is_open, jobs.c.state.in_(WAITING), jobs.c.queue == queue, is_old, is_due]
+
+
+def move(database: Database, connection: Connection, source: str, target: str) -> list[Row]:
+    """Put the jobs that wait in a queue into another one.
+
+    Returns:
+        The jobs as they are now; the caller sends their messages.
+    """
+    chosen = _in_order(*_waits_in(database, source, 0.0))
+    values = {
+        "queue": target,
+        "sent_at": database.now(),
+        "sends": 1,
+        "event_number": jobs.c.event_number + 1,
+    }
+    statement = update(jobs).where(chosen).values(values).returning(*jobs.c)
+    return paging.rows_of(connection.execute(statement))
+
+
 def mark_sent(database: Database, connection: Connection, ids: Sequence[str]) -> None:
     """Note that messages were sent just now."""
     if ids:

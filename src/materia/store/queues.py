@@ -25,6 +25,21 @@ def counts(connection: Connection, *, without_step: str) -> list[tuple[str, str,
     return [(queue, state, n) for queue, state, n in connection.execute(query)]
 
 
+def waiting(connection: Connection, *, without_step: str) -> list[tuple[str, int, int, float]]:
+    """Return (queue, priority, number, time of the oldest) of the jobs that wait.
+
+    Args:
+        without_step: Step of campaigns that no worker takes, so that it is in no queue.
+    """
+    query = (
+        select(jobs.c.queue, jobs.c.priority, func.count(), func.min(jobs.c.queued_at))
+        .where(is_open, jobs.c.state.in_(WAITING), jobs.c.step.is_distinct_from(without_step))
+        .group_by(jobs.c.queue, jobs.c.priority)
+        .order_by(jobs.c.queue, jobs.c.priority.desc())
+    )
+    return [(queue, priority, n, at) for queue, priority, n, at in connection.execute(query)]
+
+
 def overdue(
     database: Database,
     connection: Connection,

@@ -73,6 +73,8 @@ campaigns = Table(
     Column("version", Integer, nullable=False, server_default="0"),
     Column("definition", Document, nullable=False),
     Column("pool", Document),
+    # What computes the fits of the surrogate; NULL: NumPy. Fixed when the campaign starts.
+    Column("backend", String(16)),
     Column("iteration", Integer, nullable=False, server_default="0"),
     Column("budget", Integer, nullable=False),
     Column("evaluations_completed", Integer, nullable=False, server_default="0"),
@@ -228,7 +230,7 @@ job_log = Table(
 events = Table(
     "events",
     metadata,
-    # A topic is `campaign:<id>` or `job:<id>`; numbers of one topic have no gap.
+    # A topic is `campaign:<id>`, `job:<id>` or `worker:<boot>`; numbers of one topic have no gap.
     Column("topic", String(270), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("type", String(32), nullable=False),
@@ -239,6 +241,17 @@ events = Table(
     Index(None, "time"),
     # One tree less to write at every change of a job.
     sqlite_with_rowid=False,
+)
+
+feed = Table(
+    "feed",
+    metadata,
+    # The order of the events of all topics, as they were seen; given while somebody follows it.
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("topic", String(270), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("time", Double, nullable=False),
+    UniqueConstraint("topic", "number"),
 )
 
 leases = Table(
@@ -335,6 +348,13 @@ workers = Table(
     Column("n_processes", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
+    Column("state", String(16), nullable=False, server_default="online"),
+    Column("reason", Text),
+    Column("host", String(255)),
+    Column("pid", Integer),
+    # Of MatCraft, Python and Celery; also the device of a worker that trains on one.
+    Column("versions", Document),
+    Column("event_number", Integer, nullable=False, server_default="0"),
 )
 
 health = Table(

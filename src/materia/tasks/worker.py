@@ -16,10 +16,10 @@ from celery.concurrency import prefork, solo
 from materia import log, settings
 from materia.broker.app import app
 from materia.errors import TransientError
-from materia.services import workers
 from materia.services.running import JobLog
 from materia.store.database import database, guard_forks
 from materia.tasks import process
+from materia.tasks.presence import Presence
 
 logger = log.logger(__name__)
 
@@ -47,7 +47,6 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, parent: Any, **_: Any) -> None:
         _require_processes(parent.pool_cls)
         process.require_safe()
-        self._parent = parent
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -57,6 +56,8 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
         # The driver is loaded before there is a second thread that could load it at the same time.
         database()
         guard_forks()
+        self._presence = Presence(parent)
+        signals.worker_shutdown.connect(self._say_the_end, weak=False)
         signals.worker_shutting_down.connect(self._leave_in_time, weak=False)
         self._thread = threading.Thread(target=self._keep, name="keep-claims", daemon=True)
         self._thread.start()
@@ -79,19 +80,12 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
             try:
                 # First, and at once: a job of this worker may ask which workers live.
                 if renew and not self._stop.is_set():
-                    self._show_life()
+                    self._presence.show()
                 process.keeper().look(renew=renew)
             except TransientError as error:
                 logger.warning("claims_not_kept", reason=str(error))
             except Exception:
                 logger.exception("claims_not_kept")
-
-    def _show_life(self) -> None:
-        """Say that this worker lives, and what it takes."""
-        parent = self._parent
-        n_processes = 1 if issubclass(parent.pool_cls, solo.TaskPool) else parent.concurrency
-        queues = [str(name) for name in parent.app.amqp.queues.consume_from]
-        workers.seen(process.boot(), str(parent.hostname), queues, n_processes)
 
     def _leave_in_time(self, **_: Any) -> None:
         """Begin to leave, whether a signal or a remote command asked for it; once."""
@@ -100,14 +94,12 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
             grace_s = settings.current().shutdown_grace_s
             threading.Thread(target=self._leave, args=(grace_s,), daemon=True).start()
 
-    def _say_goodbye(self) -> None:
-        with suppress(TransientError):
-            workers.leave(process.boot())
+    def _say_the_end(self, **_: Any) -> None:
+        self._presence.end()
 
     def _leave(self, grace_s: float) -> None:
         """Let running jobs finish for a while, then give them back and go."""
-        # Apart, for a database that is away must not make the stop longer.
-        threading.Thread(target=self._say_goodbye, daemon=True).start()
+        self._presence.leave()
         threading.Event().wait(grace_s)
         # Whatever happens below, the stack must be gone in time.
         threading.Timer(LEAVE_WITHIN_S, os._exit, args=(1,)).start()
@@ -117,6 +109,7 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
             for pid in process.living_children() - {os.getpid()}:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            self._presence.end()
         except TransientError as error:
             logger.warning("claims_not_given_back", reason=str(error))
         finally:

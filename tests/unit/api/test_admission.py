@@ -38,8 +38,8 @@ def test_the_openapi_file_has_every_noun() -> None:
     nouns = {path.removeprefix(f"{BASE}/").split("/")[0] for _, path in operations()}
     learning = {"models", "datasets", "retrainings"}
     choices = {"templates", "evaluators"}
-    rest = {"campaigns", "jobs", "schedules", "health", "queues", "api-keys"}
-    assert nouns == {*rest, *learning, *choices}
+    work = {"campaigns", "jobs", "schedules", "workers", "queues", "cluster"}
+    assert nouns == {"health", "api-keys", *work, *learning, *choices}
 
 
 @pytest.mark.parametrize(("method", "path"), [o for o in operations() if o[1] not in PUBLIC])

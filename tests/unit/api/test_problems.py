@@ -22,6 +22,7 @@ EXPECTED = {
     errors.StateError: 409,
     errors.ConflictError: 409,
     errors.SurrogateError: 409,
+    errors.DeviceError: 409,
     errors.NotFoundError: 404,
     errors.AccessError: 403,
     errors.TransientError: 503,

@@ -1,4 +1,4 @@
-"""Campaigns: run, list, look at, tell, pause, resume, extend, clone, stop, delete."""
+"""Campaigns: run, list, look at, tell, start, pause, resume, extend, clone, stop, delete."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from starlette.responses import Response
 from materia import mdl
 from materia.api import resources, schemas
 from materia.api.answers import accepted, answer
-from materia.api.bodies import Definition, Raw, read
-from materia.api.documentation import says, takes, takes_definition
+from materia.api.bodies import Definition, Raw, media_type, read
+from materia.api.documentation import CSV_TYPES, says, takes, takes_definition, takes_rows
 from materia.api.paging import Cursor, Limit, by_number, by_value, newest_first, page
 from materia.api.requests import PLAIN, Id, MaybeOnce, harmless
 from materia.api.scopes import READ, USUAL, Who
 from materia.events.models import campaign_topic
+from materia.mdl.definition import WarmStart
 from materia.services import (
     campaign_course,
     campaign_models,
     campaign_views,
     campaigns,
+    earlier_import,
     events,
     explanation,
     exports,
@@ -54,6 +56,60 @@ def run(definition: Definition, once: MaybeOnce, who: Who) -> Response:
     started = campaigns.run(definition, requested_by=who.name, owner=who.owner, once=once)
     links = resources.campaign_links(started["campaign_id"], started["task_id"])
     return accepted(started, links)
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=says(schemas.Campaign, 409, 413, 415, status=201),
+    openapi_extra=takes_definition(),
+)
+def create(definition: Definition, once: MaybeOnce, who: Who) -> Response:
+    """Create a campaign without starting it, so that it may be given earlier data first."""
+    made = campaigns.run(
+        definition, requested_by=who.name, owner=who.owner, once=once, starts=False
+    )
+    here = f"{resources.BASE}/campaigns/{made['campaign_id']}"
+    content = resources.campaign(campaigns.get(made["campaign_id"]))
+    return answer(content, 201, headers={"Location": here})
+
+
+@router.post("/{campaign_id}/start", responses=says(schemas.Campaign, 404, 409))
+def start(campaign_id: Id, once: MaybeOnce, who: Who) -> Response:
+    """Start a campaign that was only created. Twice is fine."""
+    quotas.require_room(who.owner)
+    return answer(harmless(once, lambda: resources.campaign(campaign_course.start(campaign_id))))
+
+
+@router.post(
+    "/{campaign_id}/earlier",
+    responses=says(schemas.Earlier, 404, 409, 413, 415),
+    openapi_extra=takes_rows(),
+)
+def take_earlier(
+    request: Request,
+    campaign_id: Id,
+    body: Raw,
+    once: MaybeOnce,
+    bad_rows: Annotated[
+        Literal["reject", "skip"], Query(description="skip: take in the others")
+    ] = "reject",
+    replace: Annotated[bool, Query(description="rows that it was given before")] = False,
+    delimiter: Annotated[str, Query(pattern=r"^[,;|\t]$", description="of a CSV file")] = ",",
+) -> Response:
+    """Give a campaign that has not started earlier measurements: all of them, or nothing.
+
+    Either a CSV file, with a column for each parameter and objective, or JSON. They cost no budget.
+    The same ones twice are fine.
+    """
+    if media_type(request) in CSV_TYPES:
+        choice = WarmStart(dataset="body", delimiter=delimiter, bad_rows=bad_rows)
+        take = partial(earlier_import.take, campaign_id, body, choice, replace=replace)
+    else:
+        rows = [row.model_dump() for row in read(schemas.EarlierRows, body, request).rows]
+        skips = bad_rows == "skip"
+        take = partial(earlier_import.take_rows, campaign_id, rows, skips=skips, replace=replace)
+    return answer(harmless(once, take))
 
 
 @router.post(

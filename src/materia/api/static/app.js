@@ -14,6 +14,7 @@ import { modelPage } from "./model.js";
 import { modelsPage } from "./models.js";
 import { retrainingPage } from "./retraining.js";
 import { schedulePage, schedulesPage } from "./schedules.js";
+import { workersPage } from "./workers.js";
 
 const PAGES = [
   [/^#\/campaigns$/, campaignsPage, "Campaigns"],
@@ -28,6 +29,7 @@ const PAGES = [
   [/^#\/datasets\/([^/]+)$/, datasetPage, "Dataset"],
   [/^#\/schedules$/, schedulesPage, "Schedules"],
   [/^#\/schedules\/([^/]+)$/, schedulePage, "Schedule"],
+  [/^#\/workers$/, workersPage, "Workers"],
   [/^#\/health$/, healthPage, "Health"],
   [/^#\/keys$/, keysPage, "Keys"],
 ];

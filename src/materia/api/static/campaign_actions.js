@@ -1,4 +1,4 @@
-// What can be done with a campaign: pause, resume, stop, extend, clone, delete.
+// What can be done with a campaign: start, pause, resume, stop, extend, clone, delete.
 
 import { post, request } from "./api.js";
 import { isFinal } from "./campaign_state.js";
@@ -13,18 +13,21 @@ export class Actions {
     this.stateNow = stateNow;
     this.place = place;
     const button = (title, act, kind = "quiet") => h("button", { type: "button", class: kind, click: () => this.#tried(act) }, title);
+    this.start = button("Start", () => post(`${this.#resource}/start`), "main");
     this.pause = button("Pause", () => this.#pauseOrResume());
     this.extend = button("Extend", () => this.#extend());
     this.clone = button("Clone", () => this.#clone());
     this.stop = button("Stop", () => this.#stop(), "danger");
     this.remove = button("Delete", () => this.#delete(), "danger");
-    this.elements = [this.pause, this.extend, this.clone, this.stop, this.remove];
+    this.elements = [this.start, this.pause, this.extend, this.clone, this.stop, this.remove];
   }
 
   draw({ state, budget }) {
-    this.pause.hidden = this.stop.hidden = isFinal(state);
+    this.start.hidden = state !== "created";
+    this.stop.hidden = isFinal(state);
+    this.pause.hidden = isFinal(state) || state === "created";
     this.remove.hidden = !isFinal(state);
-    this.extend.hidden = state === "failed" || state === "stopped" || budget >= MOST;
+    this.extend.hidden = ["created", "failed", "stopped"].includes(state) || budget >= MOST;
     say(this.pause, state === "paused" ? "Resume" : "Pause");
   }
 

@@ -37,6 +37,8 @@ _FIRST, _GROWTH, _EXPLORED = 16, 1.2, 100
 # With more observations than these the search goes over to all by way of so many, and few steps are
 # left where one takes a second.
 _MANY = 400
+# Only with more than so many is a device asked: what few observations cost is the way to it.
+ON_DEVICE_FROM = _MANY
 _EXPLORING = {"maxiter": 60, "ftol": 1e-4}
 _FINISHING = {"maxiter": 40, "ftol": 1e-4}
 _FEW_STEPS = {"maxiter": 6, "ftol": 1e-6}
@@ -119,8 +121,12 @@ class LogPosterior:
         self._group = features.group
         self._typical = _TYPICAL_LOG_MEDIAN + 0.5 * math.log(self.d)
         self._smoothness = smoothness
-        self._work = np.empty((4, len(y), len(y)))
         self.scale = scale
+        self._reserve(len(y))
+
+    def _reserve(self, n: int) -> None:
+        """Reserve what every call writes over."""
+        self._work = np.empty((4, n, n))
 
     def start(self, lengthscale: float, noise: float) -> FloatArray:
         """Return a point of the search, (d + 3,).
@@ -229,7 +235,7 @@ class Evidence(Sample):
 
     def _of(self, rows: NDArray[np.intp] | slice) -> Evidence:
         kept = self.X[rows], self.y[rows], self.sem[rows]
-        return Evidence(*kept, self.categorical, self.pivot_floor)
+        return Evidence(*kept, self.categorical, self.pivot_floor, self.device)
 
     def warp(self) -> Warp:
         """Return the compression to try; the identity where there is nothing to compress."""
@@ -238,7 +244,12 @@ class Evidence(Sample):
     def posterior(self, smoothness: float, warp: Warp) -> LogPosterior:
         """Return the density of hyper-parameters of a kernel, after compression."""
         sem = self.sem * warp.slope(self.y)
-        return LogPosterior(self.X, warp(self.y), sem, self.categorical, smoothness)
+        given = self.X, warp(self.y), sem, self.categorical, smoothness
+        if self.device is None or len(self) <= ON_DEVICE_FROM:
+            return LogPosterior(*given)
+        from materia.engine.surrogates.torch_density import TorchLogPosterior
+
+        return TorchLogPosterior(*given, device=self.device)
 
     def descend(self, begin: Mode, options: Mapping[str, float]) -> Mode:
         """Return where L-BFGS ends that begins at a mode of similar observations."""

@@ -233,8 +233,7 @@ class _GaussianProcesses:
 
     def fit(self, sample: Sample, rng: np.random.Generator) -> GaussianProcess:
         """Return the process with the most probable hyper-parameters."""
-        found = fit(sample.X, sample.y, sample.sem, sample.categorical, sample.pivot_floor)
-        return self._process(sample, found)
+        return self._process(sample, most_probable(Evidence(**vars(sample))))
 
     def restore(self, sample: Sample, arrays: Mapping[str, FloatArray]) -> GaussianProcess:
         """Return the process of stored hyper-parameters."""

@@ -30,6 +30,7 @@ class Sample:
         sem: Standard errors, (n,), NaN where the noise is to be inferred.
         categorical: Columns of X without an order.
         pivot_floor: Outcomes above it may be compressed; infinity forbids it.
+        device: Of PyTorch, for kinds that can use one; None is NumPy.
     """
 
     X: FloatArray
@@ -37,6 +38,7 @@ class Sample:
     sem: FloatArray
     categorical: tuple[int, ...] = ()
     pivot_floor: float = np.inf
+    device: str | None = None
 
 
 class Model(Protocol):
