@@ -42,6 +42,19 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8000
     api_key: SecretStr | None = Field(None, description="key that every request must carry")
+    flower_user: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MATERIA_FLOWER_USER", "FLOWER_USER"),
+        description="who may use Flower; without user and password it listens on loopback only",
+    )
+    flower_password: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("MATERIA_FLOWER_PASSWORD", "FLOWER_PASSWORD")
+    )
+    flower_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        5555,
+        validation_alias=AliasChoices("MATERIA_FLOWER_PORT", "FLOWER_PORT"),
+        description="port of the Flower of `materia up --flower`",
+    )
     max_upload_bytes: Annotated[int, Field(ge=1)] = Field(
         2_000_000_000, description="a dataset that is sent to the server may be so large"
     )

@@ -48,6 +48,14 @@ class Stopped(StateError):
     """The attempt was stopped from outside: cancelled, out of time, or given back."""
 
 
+class Cancelled(Stopped):
+    """The job was cancelled while it ran, and is final."""
+
+
+class OutOfTime(Stopped):
+    """The job exceeded its soft limit, and is final."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimant:
     """Who claims: the worker's start (`boot`), its name and this child process."""
@@ -164,7 +172,7 @@ def run(
         raise
     except Superseded as error:
         _finish(job, cancelled(error.message))
-        raise Stopped(error.message) from error
+        raise Cancelled(error.message) from error
     except soft_limit as error:
         raise _stopped_by_signal(job, error) from error
     except TransientError as error:
@@ -320,12 +328,12 @@ def _stopped_by_signal(job: RunningJob, error: BaseException) -> Exception:
         return ClaimLost(f"the claim on job {job.id} is lost")
     if row["cancel_requested_at"] is not None:
         _finish(job, cancelled("cancelled by its user"), failure_effects(row))
-        return Stopped("cancelled")
+        return Cancelled("cancelled by its user")
     soft_limit_s = row["soft_limit_s"]
     # Celery's own clock starts when the message reaches the child, a little before the claim.
     if soft_limit_s is not None and ran_s >= soft_limit_s - 1.0:
         _finish(job, out_of_time("soft", soft_limit_s), failure_effects(row))
-        return Stopped(f"soft time limit of {soft_limit_s:g} s exceeded")
+        return OutOfTime(f"soft time limit of {soft_limit_s:g} s exceeded")
     # Meant for the job that this process ran before: this attempt must not pay for it.
     _patiently(lambda: give_back(row), job.id)
     return Stopped("interrupted by a stray signal; the job runs again")

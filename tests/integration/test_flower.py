@@ -1,0 +1,155 @@
+"""Flower on a stack: closed, and showing what Celery's monitors are for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from celery import Celery
+
+from servers import free_port, wait_until
+from stacks import Stack, materia
+
+USER, PASSWORD = "lab", "of-the-lab, really"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a stack with Flower, whose worker has read the test's own tasks."""
+    env = {
+        "FLOWER_USER": USER,
+        "FLOWER_PASSWORD": PASSWORD,
+        "FLOWER_PORT": str(free_port()),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "MATERIA_CELERY_INCLUDE": '["job_bodies"]',
+    }
+    stack = Stack(
+        tmp_path_factory.mktemp("flower") / "data", n_workers=1, env=env, options=("--flower",)
+    )
+    stack.start()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture(scope="module")
+def flower(stack: Stack) -> Iterator[httpx.Client]:
+    """Return a client of Flower's HTTP interface, after the worker began to send events."""
+    url = stack.state()["flower_url"]
+    with httpx.Client(base_url=url, auth=(USER, PASSWORD), timeout=60) as client:
+        wait_until(lambda: send_and_look(stack, client, "echo"), "Flower sees jobs")
+        yield client
+
+
+def send(stack: Stack, body: str, **options: Any) -> Any:
+    """Send a message as a plain client does and return its handle."""
+    found = stack.state()
+    app = Celery(broker=found["broker_url"], backend=found["result_backend"], set_as_current=False)
+    return app.send_task(f"tasks.test.{body}", **options)
+
+
+def seen(client: httpx.Client, task_id: str) -> dict[str, Any]:
+    """Return what Flower knows of a task; empty when it does not."""
+    answer = client.get(f"/api/task/info/{task_id}")
+    return answer.json() if answer.status_code == 200 else {}
+
+
+def send_and_look(stack: Stack, client: httpx.Client, body: str) -> bool:
+    """Tell whether a job was seen from its arrival to its end."""
+    sent = send(stack, body)
+    sent.get(timeout=60)
+    return seen(client, sent.id).get("state") == "SUCCESS"
+
+
+def wait_seen(client: httpx.Client, task_id: str, state: str) -> dict[str, Any]:
+    """Wait until Flower shows a state."""
+    wait_until(lambda: seen(client, task_id).get("state") == state, f"{task_id} is {state}")
+    return seen(client, task_id)
+
+
+def test_flower_is_a_process_of_the_stack(stack: Stack) -> None:
+    told = materia("status", "--data-dir", stack.data_dir).stdout
+    assert "flower" in told
+    assert PASSWORD not in told
+    assert PASSWORD not in stack.output()
+
+
+def test_flower_asks_for_user_and_password_also_for_its_metrics(flower: httpx.Client) -> None:
+    for path in ("/workers", "/api/workers", "/api/queues/length", "/metrics"):
+        assert httpx.get(f"{flower.base_url}{path}", timeout=60).status_code == 401, path
+        wrong = httpx.get(f"{flower.base_url}{path}", auth=(USER, "wrong"), timeout=60)
+        assert wrong.status_code == 401, path
+        assert flower.get(path).status_code == 200, path
+
+
+def test_history_shows_a_job_that_succeeded(stack: Stack, flower: httpx.Client) -> None:
+    sent = send(stack, "echo", args=["aluminium"])
+    sent.get(timeout=60)
+    found = wait_seen(flower, sent.id, "SUCCESS")
+    assert found["name"] == "tasks.test.echo"
+    assert found["result"] == "'aluminium'"
+    assert found["worker"].startswith("general@")
+    assert sent.id in flower.get("/api/tasks").json()
+
+
+def test_a_failed_job_has_its_traceback(stack: Stack, flower: httpx.Client) -> None:
+    sent = send(stack, "fail", args=["the furnace is cold"])
+    found = wait_seen(flower, sent.id, "FAILURE")
+    assert "ValueError('the furnace is cold')" in found["exception"]
+    assert "raise ValueError(message)" in found["traceback"]
+
+
+def test_jobs_that_were_stopped_are_not_shown_as_running(
+    stack: Stack, flower: httpx.Client
+) -> None:
+    late = send(stack, "work", args=["sleep", 60], soft_time_limit=1, time_limit=30)
+    assert "soft time limit" in wait_seen(flower, late.id, "FAILURE")["traceback"]
+
+    cancelled = send(stack, "work", args=["sleep", 60])
+    wait_seen(flower, cancelled.id, "STARTED")
+    assert materia("job", "cancel", cancelled.id, "--data-dir", stack.data_dir).returncode == 0
+    wait_seen(flower, cancelled.id, "REVOKED")
+
+
+def test_queue_lengths_count_every_priority(stack: Stack, flower: httpx.Client) -> None:
+    def length() -> int:
+        queues = flower.get("/api/queues/length").json()["active_queues"]
+        return next(queue["messages"] for queue in queues if queue["name"] == "low_priority")
+
+    # What a worker has taken in advance is in no queue, so a consumer is taken away first.
+    worker = next(iter(flower.get("/api/workers?refresh=1").json()))
+    where = {"queue": "low_priority"}
+    flower.post(f"/api/worker/queue/cancel-consumer/{worker}", params=where).raise_for_status()
+    waiting = [send(stack, "echo", queue="low_priority", priority=n) for n in (0, 5, 9)]
+    wait_until(lambda: length() == 3, "the messages are counted")
+    flower.post(f"/api/worker/queue/add-consumer/{worker}", params=where).raise_for_status()
+    for one in waiting:
+        one.get(timeout=60)
+    assert length() == 0
+
+
+def test_a_pool_can_be_started_again(stack: Stack, flower: httpx.Client) -> None:
+    worker = next(iter(flower.get("/api/workers?refresh=1").json()))
+    answer = flower.post(f"/api/worker/pool/restart/{worker}")
+    assert answer.status_code == 200, answer.text
+    assert send(stack, "echo", args=["again"]).get(timeout=60) == "again"
+
+
+def test_the_command_refuses_a_user_without_password() -> None:
+    command = [sys.executable, "-m", "celery", "-A", "materia.tasks", "flower", "--port=5555"]
+    told = subprocess.run(
+        command,
+        env={**os.environ, "FLOWER_USER": USER, "FLOWER_PASSWORD": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert "FLOWER_PASSWORD is empty" in told.stderr
+    assert "set both FLOWER_USER and FLOWER_PASSWORD" in told.stderr
