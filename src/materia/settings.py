@@ -121,6 +121,13 @@ class Settings(BaseSettings):
         description="names, addresses or networks of the local network that the evaluator `http` "
         "may ask, separated by ','; in development it may ask the whole local network",
     )
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="port on which a worker or scheduler shows figures of its process"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address of that port")
+    alive_file: Path | None = Field(
+        None, description="touched by a worker or scheduler as often as it looks, for health checks"
+    )
     low_disk_bytes: Annotated[int, Field(ge=0)] = Field(
         1_000_000_000, description="less free space for the data folder is reported"
     )

@@ -24,6 +24,7 @@ from materia.api.routes import (
     datasets,
     health,
     jobs,
+    metrics,
     models,
     retrainings,
     schedules,
@@ -80,7 +81,8 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.hub = live.hub(config.events)
-    for noun in (campaigns, jobs, schedules, models, datasets, retrainings, choices, health):
+    nouns = (campaigns, jobs, schedules, models, datasets, retrainings, choices, health, metrics)
+    for noun in nouns:
         app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
     app.include_router(live.router, prefix=BASE)
     pages = dashboard.assets()

@@ -16,6 +16,7 @@ import orjson
 from materia import log, settings
 from materia.broker import app as broker
 from materia.errors import ConflictError, DataError, MateriaError, StateError, TransientError
+from materia.events import figures, stream
 from materia.services import running
 from materia.services.campaign_life import cancel_job, cancelled, hold_campaign
 from materia.services.failures import failure_effects
@@ -138,7 +139,8 @@ def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
     if not add_claimed(row, settings.current().lease_s):
         return claim(row["id"], claimant)
     unset = dict.fromkeys(("result", "error", "progress", "cancel_requested_at"))
-    return RunningJob({**row, "retries": 0, "crashes": 0, **unset})
+    counts = {"retries": 0, "crashes": 0, "claimed_at": time.time()}
+    return RunningJob({**row, **counts, **unset})
 
 
 def run(
@@ -391,6 +393,7 @@ def crashed(row: Row, reason: str) -> None:
         "module": "billiard.exceptions",
     }
     state = JobState.QUEUED if crashes < limit else JobState.QUARANTINED
+    stream.count(figures.name(figures.CRASHES, row["task"]))
     _settle_from_outside(row, {**_waiting_again(row, state), "crashes": crashes, "error": error})
 
 

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from materia import log
 from materia.compute.cluster.place import FILE, cluster_place
 from materia.errors import ConflictError, MissingExtraError, TransientError
+from materia.services.flower import credentials
 from materia.settings import Settings
 from materia.stack import orphans, processes, state
 from materia.stack.environment import absolute_places, environment, with_db
@@ -24,7 +25,6 @@ from materia.stack.ports import any_port, is_free, require_free_port
 from materia.stack.processes import EmbeddedRedis
 from materia.stack.redis import configuration
 from materia.stack.supervisor import Supervisor
-from materia.tasks.flower import credentials
 
 logger = log.logger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery.beat import Scheduler
@@ -10,6 +11,7 @@ from materia import log, settings
 from materia.errors import TransientError
 from materia.services.dispatch import Dispatcher
 from materia.services.silence import Silence
+from materia.tasks import figures
 
 logger = log.logger(__name__)
 
@@ -20,6 +22,8 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._dispatcher = Dispatcher()
         self._silence = Silence()
+        self._looked_at = time.time()
+        figures.serve("scheduler", {"last_look_seconds": lambda: self._looked_at})
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -30,6 +34,8 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
         try:
             if self._dispatcher.tick():
                 self._silence.look()
+            self._looked_at = time.time()
+            figures.show_life()
         except TransientError as error:
             logger.warning("scheduler_waits", reason=str(error))
         except Exception:

@@ -19,7 +19,7 @@ from materia.errors import TransientError
 from materia.services import workers
 from materia.services.running import JobLog
 from materia.store.database import database, guard_forks
-from materia.tasks import process
+from materia.tasks import figures, process
 
 logger = log.logger(__name__)
 
@@ -47,6 +47,7 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, parent: Any, **_: Any) -> None:
         _require_processes(parent.pool_cls)
         self._parent = parent
+        self._jobs = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -57,6 +58,8 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
         database()
         guard_forks()
         signals.worker_shutting_down.connect(self._leave_in_time, weak=False)
+        children = process.living_children
+        figures.serve("worker", {"children": lambda: len(children()), "jobs": lambda: self._jobs})
         self._thread = threading.Thread(target=self._keep, name="keep-claims", daemon=True)
         self._thread.start()
 
@@ -79,7 +82,8 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
                 # First, and at once: a job of this worker may ask which workers live.
                 if renew and not self._stop.is_set():
                     self._show_life()
-                process.keeper().look(renew=renew)
+                self._jobs = process.keeper().look(renew=renew)
+                figures.show_life()
             except TransientError as error:
                 logger.warning("claims_not_kept", reason=str(error))
             except Exception:

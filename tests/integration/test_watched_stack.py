@@ -1,11 +1,14 @@
-"""Flower on a stack: closed, and showing what Celery's monitors are for."""
+"""What an operator sees of a stack: through Flower, through the doctor, and as a backup of it."""
 
 from __future__ import annotations
 
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,9 @@ import httpx
 import pytest
 from celery import Celery
 
+from materia.cli import doctor
+from materia.stack.checks import Check, examine
+from materia.stack.environment import read_settings
 from servers import free_port, wait_until
 from stacks import Stack, materia
 
@@ -138,6 +144,81 @@ def test_a_pool_can_be_started_again(stack: Stack, flower: httpx.Client) -> None
     answer = flower.post(f"/api/worker/pool/restart/{worker}")
     assert answer.status_code == 200, answer.text
     assert send(stack, "echo", args=["again"]).get(timeout=60) == "again"
+
+
+def examined(stack: Stack) -> dict[str, list[Check]]:
+    """Return what the doctor finds, by the name of the check."""
+    found: dict[str, list[Check]] = {}
+    for check in examine(doctor._place(read_settings(data_dir=stack.data_dir))):
+        found.setdefault(check.name, []).append(check)
+    return found
+
+
+@contextmanager
+def frozen(stack: Stack, name: str) -> Iterator[None]:
+    """Stop a process of the stack, which looks like one that hangs."""
+    pid = stack.pids()[name]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_the_doctor_finds_workers_that_do_nothing(stack: Stack) -> None:
+    with frozen(stack, "worker"):
+        waiting = send(stack, "echo", queue="data")
+        # Plain messages become rows when a worker takes them; this one is a row that waits.
+        old = materia("job", "submit", "simple_tasks.ping", "--data-dir", stack.data_dir)
+        assert old.returncode == 0, old.stderr
+        with closing(sqlite3.connect(stack.data_dir / "materia.db", timeout=60)) as connection:
+            connection.execute("UPDATE jobs SET queued_at = queued_at - 500 WHERE state = 'QUEUED'")
+            connection.commit()
+        found = examined(stack)
+        for queue in ("default", "ml", "data"):
+            (check,) = found[f"queue {queue}"]
+            assert (check.level, check.message) == ("warn", "no worker takes it")
+        (late,) = found["waiting jobs"]
+        assert late.level == "warn"
+        assert late.message.startswith("1 wait in default, the oldest for 5")
+    waiting.get(timeout=60)
+
+
+def test_the_doctor_finds_tasks_that_fail(stack: Stack) -> None:
+    for _ in range(3):
+        send(stack, "fail", args=["the furnace is cold"])
+    wait_until(
+        lambda: any("fail" in check.message for check in examined(stack)["failed jobs"]),
+        "the jobs have failed",
+    )
+    messages = [check.message for check in examined(stack)["failed jobs"]]
+    assert any(
+        text.startswith("tasks.test.fail: ") and text.endswith("the furnace is cold")
+        for text in messages
+    ), messages
+
+
+def test_the_doctor_finds_a_redis_that_is_gone(stack: Stack) -> None:
+    with frozen(stack, "redis"):
+        (check,) = examined(stack)["broker"]
+    assert check.level == "fail"
+    assert "does not answer" in check.message
+    assert check.fix
+
+
+def test_the_doctor_finds_that_no_scheduler_runs(stack: Stack) -> None:
+    assert examined(stack)["scheduler"][0].level == "ok"
+    with frozen(stack, "scheduler"):
+        wait_until(lambda: examined(stack)["scheduler"][0].level == "fail", "the lead is lost")
+
+
+def test_a_running_stack_can_be_backed_up(stack: Stack, tmp_path: Path) -> None:
+    archive = tmp_path / "lab.tar.gz"
+    told = materia("backup", archive, "--data-dir", stack.data_dir)
+    assert told.returncode == 0, told.stderr
+    refused = materia("restore", archive, "--data-dir", stack.data_dir)
+    assert refused.returncode == 1
+    assert "a stack runs on" in refused.stderr
 
 
 def test_the_command_refuses_a_user_without_password() -> None:
