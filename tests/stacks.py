@@ -40,12 +40,14 @@ class Stack:
         n_workers: int = 1,
         env: dict[str, str] | None = None,
         options: tuple[str, ...] = (),
+        program: Path = MATERIA,
     ) -> None:
         self.data_dir = data_dir
         self.port = 0
         self._n_workers = n_workers
         self._env = env or {}
         self._options = options
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self._output = data_dir.with_name(f"{data_dir.name}.out")
 
@@ -69,7 +71,7 @@ class Stack:
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    *(MATERIA, "up", "--data-dir", self.data_dir),
+                    *(self._program, "up", "--data-dir", self.data_dir),
                     *("--port", str(self.port), "--workers", str(self._n_workers)),
                     *self._options,
                 ],

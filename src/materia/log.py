@@ -86,6 +86,25 @@ def _to_formatter(
     return (event,), {"extra": {"_from_structlog": True}}
 
 
+LABELS = ("job_id", "campaign_id")
+
+
+def label(**labels: str | None) -> None:
+    """Let every line of this thread or task carry ids; those that are None are left out."""
+    structlog.contextvars.bind_contextvars(**{k: v for k, v in labels.items() if v is not None})
+
+
+def forget_labels() -> None:
+    """Let no line carry ids any more."""
+    structlog.contextvars.unbind_contextvars(*LABELS)
+
+
+def labels() -> dict[str, str]:
+    """Return the ids that lines carry at present, to be handed on to another process."""
+    found = structlog.contextvars.get_contextvars()
+    return {name: found[name] for name in LABELS if name in found}
+
+
 def logger(name: str) -> Any:
     """Return the logger of one module."""
     return structlog.stdlib.get_logger(name)

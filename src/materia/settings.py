@@ -42,6 +42,19 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8000
     api_key: SecretStr | None = Field(None, description="key that every request must carry")
+    flower_user: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MATERIA_FLOWER_USER", "FLOWER_USER"),
+        description="who may use Flower; without user and password it listens on loopback only",
+    )
+    flower_password: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("MATERIA_FLOWER_PASSWORD", "FLOWER_PASSWORD")
+    )
+    flower_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        5555,
+        validation_alias=AliasChoices("MATERIA_FLOWER_PORT", "FLOWER_PORT"),
+        description="port of the Flower of `materia up --flower`",
+    )
     max_upload_bytes: Annotated[int, Field(ge=1)] = Field(
         2_000_000_000, description="a dataset that is sent to the server may be so large"
     )
@@ -129,6 +142,13 @@ class Settings(BaseSettings):
         "",
         description="names, addresses or networks of the local network that the evaluator `http` "
         "may ask, separated by ','; in development it may ask the whole local network",
+    )
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="port on which a worker or scheduler shows figures of its process"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address of that port")
+    alive_file: Path | None = Field(
+        None, description="touched by a worker or scheduler as often as it looks, for health checks"
     )
     low_disk_bytes: Annotated[int, Field(ge=0)] = Field(
         1_000_000_000, description="less free space for the data folder is reported"

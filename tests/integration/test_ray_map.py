@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 UNIT = Path(__file__).parents[1] / "unit" / "compute"
 sys.path.insert(0, str(UNIT))
@@ -177,6 +179,20 @@ def test_a_signal_whose_exception_cancels_is_heard_at_once(tmp_path: Path) -> No
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
     gone(announced(tmp_path))
+
+
+def test_what_is_logged_on_the_cluster_carries_the_ids_of_the_job() -> None:
+    with structlog.contextvars.bound_contextvars(job_id="job-1", campaign_id="campaign-1"):
+        (done,) = run(bodies.log_and_say_where, [7])
+    wait_until(lambda: "item 7 is hot" in Path(done.value).read_text(), "the line is written")
+    written = Path(done.value).read_text().splitlines()
+    line = json.loads(next(line for line in written if "item 7 is hot" in line))
+    assert (line["job_id"], line["campaign_id"]) == ("job-1", "campaign-1")
+
+    (done,) = run(bodies.log_and_say_where, [8])
+    wait_until(lambda: "item 8 is hot" in Path(done.value).read_text(), "the line is written")
+    written = Path(done.value).read_text().splitlines()
+    assert "job_id" not in json.loads(next(line for line in written if "item 8 is hot" in line))
 
 
 def test_a_driver_is_kept_from_map_to_map() -> None:

@@ -50,6 +50,18 @@ def test_exceptions_are_part_of_the_object(lines: io.StringIO) -> None:
     assert "ValueError: furnace" in json.loads(lines.getvalue())["exception"]
 
 
+def test_lines_carry_the_ids_of_the_job_and_no_longer(lines: io.StringIO) -> None:
+    log.label(job_id="j-1", campaign_id=None)
+    logging.getLogger("lab").warning("hot")
+    assert log.labels() == {"job_id": "j-1"}
+    log.forget_labels()
+    logging.getLogger("lab").warning("cold")
+    hot, cold = map(json.loads, lines.getvalue().splitlines())
+    assert hot["job_id"] == "j-1"
+    assert "campaign_id" not in hot
+    assert "job_id" not in cold
+
+
 def test_records_of_celery_carry_the_id_of_their_job(lines: io.StringIO) -> None:
     added = {"id": "j-1", "name": "tasks.simple_tasks.ping", "traceback": "long"}
     logging.getLogger("celery.app.trace").info("ignored", extra={"data": added})

@@ -9,6 +9,10 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from materia import log
+
+logger = log.logger(__name__)
+
 
 def answer(
     content: Any, status: int = 200, *, headers: Mapping[str, str] | None = None
@@ -19,6 +23,8 @@ def answer(
 
 def accepted(content: Mapping[str, Any], links: Mapping[str, str]) -> Response:
     """Return the answer to what goes on by itself, with where to look for it."""
+    ids = {"job_id": content.get("task_id"), "campaign_id": content.get("campaign_id")}
+    logger.info("accepted", **{name: value for name, value in ids.items() if value is not None})
     return answer({**content, "links": links}, 202, headers={"Location": links["self"]})
 
 

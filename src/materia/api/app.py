@@ -29,6 +29,7 @@ from materia.api.routes import (
     health,
     jobs,
     keys,
+    metrics,
     models,
     retrainings,
     schedules,
@@ -107,6 +108,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         keys,
         workers,
         health,
+        metrics,
     ):
         app.include_router(noun.router, prefix=BASE, dependencies=[Depends(only_known_parameters)])
     app.include_router(live.router, prefix=BASE)

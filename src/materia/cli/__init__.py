@@ -56,6 +56,8 @@ COMMANDS: dict[str, Entry] = {
     "up": Entry("materia.cli.up", "up", "Start API, workers, scheduler and database here."),
     "status": Entry("materia.cli.status", "status", "Show where a stack listens."),
     "health": Entry("materia.cli.health", "health", "Show how every part of a server is."),
+    "backup": Entry("materia.cli.backup", "backup", "Write everything that is kept to a file."),
+    "restore": Entry("materia.cli.backup", "restore", "Restore such a file onto an empty place."),
     "doctor": Entry("materia.cli.doctor", "doctor", "Examine settings and this machine."),
     "version": Entry("materia.cli.version", "version", "Print the version."),
 }

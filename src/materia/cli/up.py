@@ -34,6 +34,9 @@ def up(
     ray: Annotated[
         bool, typer.Option("--ray", help="start a Ray cluster of this machine and compute there")
     ] = False,
+    flower: Annotated[
+        bool, typer.Option("--flower", help="start Flower too, on loopback, for a look at Celery")
+    ] = False,
     open_browser: Annotated[
         bool, typer.Option("--open", help="open the dashboard when it is ready")
     ] = False,
@@ -52,4 +55,4 @@ def up(
                 to_open[0] = False
                 webbrowser.open(dashboard_url(decided))
 
-        stack.run(settings, n_workers=workers, has_ray=ray, on_change=show)
+        stack.run(settings, n_workers=workers, has_ray=ray, has_flower=flower, on_change=show)

@@ -18,6 +18,7 @@ import orjson
 import redis
 
 from materia import log, settings
+from materia.events import figures
 from materia.events.models import Event
 
 KEEP_ENTRIES = 1000
@@ -72,7 +73,7 @@ class _Speaker(threading.local):
     line: _Line | None = None
     held: list[tuple[Any, ...]]
 
-    def say(self, commands: list[tuple[Any, ...]], hold: bool = False) -> None:
+    def say(self, commands: list[tuple[Any, ...]], hold: bool = False, counts: bytes = b"") -> None:
         url, pid = settings.current().events, os.getpid()
         if self.line is None or (url, pid) != (self.url, self.pid):
             self.line = _Line()
@@ -87,7 +88,8 @@ class _Speaker(threading.local):
             if not line.is_connected:
                 line.connect()
                 line.send_command("CLIENT", "REPLY", "OFF", check_health=False)
-            line.send_packed_command(line.pack_commands(commands), check_health=False)
+            packed = [*line.pack_commands(commands), counts]
+            line.send_packed_command(packed, check_health=False)
         except (redis.RedisError, OSError) as error:
             line.disconnect()
             logger.warning("events_not_published", reason=str(error))
@@ -96,13 +98,15 @@ class _Speaker(threading.local):
 _speaker = _Speaker()
 
 
-def append(events: Iterable[Event], *, hold: bool = False) -> None:
+def append(events: Iterable[Event], *, hold: bool = False, again: bool = False) -> None:
     """Append committed events without waiting; a Redis that is away is not an error.
 
     Args:
         hold: Let them leave together with the next ones of this thread. A claim is held: most jobs
             end within milliseconds, and of the others the worker's parent tells that they run.
+        again: They may have been appended before, so they are not counted.
     """
+    events = list(events)
     commands: list[tuple[Any, ...]] = []
     for event in events:
         key = stream_key(event.topic)
@@ -112,7 +116,24 @@ def append(events: Iterable[Event], *, hold: bool = False) -> None:
         commands.append(("XADD", key, "MAXLEN", "~", KEEP_ENTRIES, number, "event", message))
         commands.append(("EXPIRE", key, EXPIRE_S))
     if commands:
-        _speaker.say(commands, hold)
+        _speaker.say(commands, hold, b"" if again else figures.packed(events))
+
+
+def count(field: str, n: int = 1) -> None:
+    """Add to a counter of `materia.events.figures`."""
+    if n:
+        _speaker.say([], counts=figures.addition(field, n))
+
+
+def note(field: str, value: float) -> None:
+    """Set a figure that goes up and down."""
+    _speaker.say([("HSET", figures.KEY, field, value)])
+
+
+def read_figures() -> figures.Figures:
+    """Return what was counted so far."""
+    found: Any = connection().hgetall(figures.KEY)
+    return figures.read(found)
 
 
 def append_progress(topic: str, event: Event) -> None:

@@ -332,6 +332,7 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
             "evaluations_completed": campaign["evaluations_completed"],
             "evaluations_failed": campaign["evaluations_failed"],
             "budget": campaign["budget"],
+            "duration_s": campaign_rows.iteration_took_s(work.connection, campaign_id, iteration),
             **metrics,
         }
         work.campaign_event(campaign_id, EventType.ITERATION_COMPLETED, data)

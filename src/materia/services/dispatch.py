@@ -17,7 +17,7 @@ from materia import log, settings
 from materia.broker import app as broker
 from materia.broker import messages, results, unclaimed
 from materia.errors import TransientError
-from materia.events import stream
+from materia.events import figures, stream
 from materia.events.models import Event
 from materia.services import execution, gpu_queue, schedules, workers
 from materia.services.campaign_life import cancelled
@@ -97,6 +97,7 @@ def reap() -> int:
     for row in abandoned:
         logger.warning("lease_ran_out", job_id=row["id"], worker=row["worker"])
         _do(partial(_take_back, row))
+    stream.count(figures.EXPIRIES, len(abandoned))
     return len(abandoned)
 
 
@@ -183,6 +184,7 @@ def refill_events() -> int:
     """Append to the streams what the table has and they lack."""
     with database().read() as connection:
         newest = event_rows.newest_numbers(connection, time.time() - 60, REFILL_TOPICS)
+    started = oldest = time.time()
     filled = 0
     for topic, number in newest.items():
         last = stream.last_number(topic)
@@ -190,6 +192,10 @@ def refill_events() -> int:
             continue
         with database().read() as connection:
             rows = event_rows.after(connection, topic, last, stream.KEEP_ENTRIES)
-        stream.append([Event(**row) for row in rows])
+        stream.append([Event(**row) for row in rows], again=True)
         filled += len(rows)
+        oldest = min(oldest, *(row["time"] for row in rows))
+    # What leaves at this moment is no lag: only what was there at the look before is.
+    stream.note(figures.LAG, max(0.0, started - oldest))
+    stream.count(figures.REFILLED, filled)
     return filled

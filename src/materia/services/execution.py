@@ -16,6 +16,7 @@ import orjson
 from materia import log, settings
 from materia.broker import app as broker
 from materia.errors import ConflictError, DataError, MateriaError, StateError, TransientError
+from materia.events import figures, stream
 from materia.services import running
 from materia.services.campaign_life import cancel_job, cancelled, hold_campaign
 from materia.services.failures import failure_effects
@@ -46,6 +47,14 @@ class ClaimLost(ConflictError):
 
 class Stopped(StateError):
     """The attempt was stopped from outside: cancelled, out of time, or given back."""
+
+
+class Cancelled(Stopped):
+    """The job was cancelled while it ran, and is final."""
+
+
+class OutOfTime(Stopped):
+    """The job exceeded its soft limit, and is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,8 @@ def adopt(new: NewJob, claimant: Claimant) -> RunningJob:
     if not add_claimed(row, settings.current().lease_s):
         return claim(row["id"], claimant)
     unset = dict.fromkeys(("result", "error", "progress", "cancel_requested_at"))
-    return RunningJob({**row, "retries": 0, "crashes": 0, **unset})
+    counts = {"retries": 0, "crashes": 0, "claimed_at": time.time()}
+    return RunningJob({**row, **counts, **unset})
 
 
 def run(
@@ -164,7 +174,7 @@ def run(
         raise
     except Superseded as error:
         _finish(job, cancelled(error.message))
-        raise Stopped(error.message) from error
+        raise Cancelled(error.message) from error
     except soft_limit as error:
         raise _stopped_by_signal(job, error) from error
     except TransientError as error:
@@ -320,12 +330,12 @@ def _stopped_by_signal(job: RunningJob, error: BaseException) -> Exception:
         return ClaimLost(f"the claim on job {job.id} is lost")
     if row["cancel_requested_at"] is not None:
         _finish(job, cancelled("cancelled by its user"), failure_effects(row))
-        return Stopped("cancelled")
+        return Cancelled("cancelled by its user")
     soft_limit_s = row["soft_limit_s"]
     # Celery's own clock starts when the message reaches the child, a little before the claim.
     if soft_limit_s is not None and ran_s >= soft_limit_s - 1.0:
         _finish(job, out_of_time("soft", soft_limit_s), failure_effects(row))
-        return Stopped(f"soft time limit of {soft_limit_s:g} s exceeded")
+        return OutOfTime(f"soft time limit of {soft_limit_s:g} s exceeded")
     # Meant for the job that this process ran before: this attempt must not pay for it.
     _patiently(lambda: give_back(row), job.id)
     return Stopped("interrupted by a stray signal; the job runs again")
@@ -383,6 +393,7 @@ def crashed(row: Row, reason: str) -> None:
         "module": "billiard.exceptions",
     }
     state = JobState.QUEUED if crashes < limit else JobState.QUARANTINED
+    stream.count(figures.name(figures.CRASHES, row["task"]))
     _settle_from_outside(row, {**_waiting_again(row, state), "crashes": crashes, "error": error})
 
 

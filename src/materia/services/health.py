@@ -82,15 +82,16 @@ def queues() -> list[dict[str, Any]]:
     """
     db = database()
     with db.read() as connection:
-        counts = queue_rows.counts(connection, without_step=ROOT)
+        depths = queue_rows.depths(db, connection, without_step=ROOT)
         waiting = queue_rows.waiting(connection, without_step=ROOT)
         workers = worker_rows.living(db, connection, settings.current().lease_s)
         now = db.time(connection)
     served = {queue for worker in workers for queue in worker["queues"]}
-    names = dict.fromkeys([*SERVED, *sorted(served | {queue for queue, _, _ in counts})])
+    names = dict.fromkeys([*SERVED, *sorted(served | {row["queue"] for row in depths})])
     found = {name: _empty(name, workers) for name in names}
-    for queue, state, n in counts:
-        found[queue]["waiting" if state in job_rows.WAITING else "running"] += n
+    for row in depths:
+        is_waiting = row["state"] in job_rows.WAITING
+        found[row["queue"]]["waiting" if is_waiting else "running"] += row["n"]
     for queue, priority, n, oldest_at in waiting:
         # A job that was queued between the two looks.
         line = found.setdefault(queue, _empty(queue, workers))

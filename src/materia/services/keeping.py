@@ -78,7 +78,7 @@ class Keeper:
                 for job_id, number in new
                 for event in event_rows.after(connection, job_topic(job_id), number - 1, 1)
             ]
-        stream.append(found)
+        stream.append(found, again=True)
 
     @staticmethod
     def _without_forgotten(rows: list[Row]) -> list[Row]:

@@ -125,8 +125,12 @@ def current() -> RunningJob | None:
 
 
 def enter(job: RunningJob | None) -> None:
-    """Make a job the current one."""
+    """Make a job the current one; whatever is logged meanwhile carries its ids."""
     _current.set(job)
+    if job is None:
+        log.forget_labels()
+    else:
+        log.label(job_id=job.id, campaign_id=job.row["campaign_id"])
 
 
 def wants_answers() -> bool:

@@ -16,7 +16,7 @@ from materia.errors import AccessError
 from materia.outbound.addresses import is_loopback
 from materia.settings import Settings
 
-FILES = (".env", ".env.celery", ".env.redis")
+FILES = (".env", ".env.celery", ".env.redis", ".env.postgres")
 """Files of the working folder that hold secrets."""
 
 LEAST_KEY, LEAST_PASSWORD = 24, 12

@@ -72,11 +72,14 @@ class Work:
 
 def event_of(row: Row, **data: Any) -> Event:
     """Return the event that reports the state of a job row."""
+    now = time.time()
+    if row["state"] in job_rows.FINAL and row.get("claimed_at"):
+        data["duration_s"] = round(max(0.0, now - row["claimed_at"]), 4)
     return Event(
         topic=job_topic(row["id"]),
         number=row["event_number"],
         type=EventType.JOB_STATE_CHANGED,
-        time=time.time(),
+        time=now,
         data={
             "state": row["state"],
             "task": row["task"],

@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,11 @@ EXTRAS = {
 TIMEOUT_S = 3.0
 # Always spent whole: how many workers will answer is not known.
 INSPECT_S = 1.5
+# A job that could be taken for so long is late.
+LATE_S = 60.0
+# What `failed jobs` looks at, and how much of a message it shows.
+LATEST_JOBS = 200
+MESSAGE_LENGTH = 300
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -85,6 +91,9 @@ def examine(place: Place) -> Iterator[Check]:
         "database": database,
         "broker": broker,
         "workers": workers,
+        "scheduler": scheduler,
+        "waiting jobs": waiting_jobs,
+        "failed jobs": failed_jobs,
         "notifications": notifications,
         "cluster": cluster,
     }
@@ -238,11 +247,7 @@ def broker(place: Place) -> Iterator[Check]:
     shown = redact(place.settings.broker_url)
     fix = "check MATERIA_BROKER_URL and that Redis runs there"
     try:
-        with redis.Redis.from_url(
-            place.settings.broker_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        ) as client:
-            client.ping()
-            policy = client.info("memory").get("maxmemory_policy")
+        policy = _eviction_policy(place)
     except redis.RedisError as error:
         yield Check("broker", "fail", f"{shown} does not answer: {error}", fix)
         return
@@ -253,8 +258,20 @@ def broker(place: Place) -> Iterator[Check]:
         yield Check("broker", "warn", f"{shown} may drop messages ({policy})", fix)
 
 
+def _eviction_policy(place: Place) -> str | None:
+    """Ask the broker what it does when its memory is full; an error when it does not answer."""
+    import redis
+
+    with redis.Redis.from_url(
+        place.settings.broker_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    ) as client:
+        client.ping()
+        return client.info("memory").get("maxmemory_policy")
+
+
 def workers(place: Place) -> Iterator[Check]:
     """Which workers take each queue."""
+    import redis
     from celery import Celery
     from kombu.exceptions import OperationalError
 
@@ -262,9 +279,11 @@ def workers(place: Place) -> Iterator[Check]:
         yield Check("workers", "warn", "none without a running stack", "start it: materia up")
         return
     try:
+        # First, for Celery waits for ever for a Redis that took the connection and hangs.
+        _eviction_policy(place)
         with Celery(broker=place.settings.broker_url, set_as_current=False) as app:
             answers = app.control.inspect(timeout=INSPECT_S).active_queues() or {}
-    except OperationalError:
+    except (OperationalError, redis.RedisError):
         yield Check("workers", "fail", "not known, since the broker does not answer")
         return
     for queue in (*QUEUES, "celery"):
@@ -274,6 +293,90 @@ def workers(place: Place) -> Iterator[Check]:
         else:
             fix = f"celery -A materia.tasks worker --queues={queue}"
             yield Check(f"queue {queue}", "warn", "no worker takes it", fix)
+
+
+def scheduler(place: Place) -> Iterator[Check]:
+    """Whether a scheduler leads: without one nothing is sent again and no schedule fires."""
+    from materia.services.dispatch import LEADER
+    from materia.store import leases
+
+    if not (place.stack["running"] or place.has_own_broker):
+        return
+    with _reading(place) as (used, connection):
+        led = leases.is_held(used, connection, LEADER)
+    if led:
+        yield Check("scheduler", "ok", "one leads")
+    else:
+        yield Check("scheduler", "fail", "none runs", "celery -A materia.tasks beat")
+
+
+def waiting_jobs(place: Place) -> Iterator[Check]:
+    """Whether jobs wait for longer than they should."""
+    from materia.services.campaign_life import ROOT
+    from materia.store import queues
+
+    if not _has_schema(place):
+        return
+    with _reading(place) as (used, connection):
+        rows = queues.depths(used, connection, without_step=ROOT)
+    late = [row for row in rows if (row["oldest_s"] or 0) > LATE_S]
+    for row in late:
+        found = f"{row['n']} wait in {row['queue']}, the oldest for {row['oldest_s']:.0f} s"
+        fix = "see the queues above; `materia job list --state RUNNING` shows what is being done"
+        yield Check("waiting jobs", "warn", found, fix)
+    if not late:
+        n = sum(row["n"] for row in rows if row["state"] != "RUNNING")
+        yield Check("waiting jobs", "ok", f"{n}, none for longer than {LATE_S:.0f} s")
+
+
+def failed_jobs(place: Place) -> Iterator[Check]:
+    """Which tasks failed more often than not among the latest jobs, and with what."""
+    from materia.store import jobs
+
+    if not _has_schema(place):
+        return
+    with _reading(place) as (_, connection):
+        rows, _ = jobs.page(connection, limit=LATEST_JOBS)
+    ended: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["state"] in ("SUCCEEDED", "FAILED", "QUARANTINED"):
+            ended.setdefault(row["task"], []).append(row)
+    has_failed = False
+    for task, of_task in sorted(ended.items()):
+        failed = [row for row in of_task if row["state"] != "SUCCEEDED"]
+        if len(failed) * 2 <= len(of_task):
+            continue
+        has_failed = True
+        last = failed[0]["error"] or {}
+        found = f"{task}: {len(failed)} of the last {len(of_task)} failed, the last one with: "
+        found += str(last.get("message", "no message"))[:MESSAGE_LENGTH]
+        fix = last.get("hint") or f"materia job log {failed[0]['id']}"
+        yield Check("failed jobs", "warn", redact(found), fix)
+    if not has_failed:
+        yield Check("failed jobs", "ok", f"no task fails mostly, of the last {len(rows)} jobs")
+
+
+def _has_schema(place: Place) -> bool:
+    """Tell whether there is a database to look into; `database` says what is wrong with it."""
+    from materia.store import migrate
+
+    url = place.settings.database
+    if url.startswith("sqlite") and not Path(url.partition(":///")[2]).exists():
+        return False
+    present, newest = migrate.versions(url)
+    return present == newest
+
+
+@contextmanager
+def _reading(place: Place) -> Iterator[tuple[Any, Any]]:
+    from materia.store.database import Database
+
+    used = Database(place.settings.database)
+    try:
+        with used.read() as connection:
+            yield used, connection
+    finally:
+        used.close()
 
 
 def notifications(place: Place) -> Iterator[Check]:

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from materia.settings import Settings
 from materia.stack.child import ProcessState
-from materia.stack.environment import api_url, outside_url
+from materia.stack.environment import api_url, flower_url, outside_url
+from materia.stack.processes import FLOWER
 from materia.stack.supervisor import Supervised, Supervisor
 
 COLOURS = {
@@ -68,11 +69,14 @@ class Display:
         for process in supervisor.processes.values():
             self._print_change(process)
         if self._live:
-            where = _where(settings, has_own_key=self._has_own_key)
-            self._live.update(_table(supervisor, where), refresh=True)
+            self._live.update(_table(supervisor, self._where(settings, supervisor)), refresh=True)
         elif supervisor.is_ready and not self._announced:
-            self._console.print(_where(settings, has_own_key=self._has_own_key), highlight=False)
+            self._console.print(self._where(settings, supervisor), highlight=False)
         self._announced = self._announced or supervisor.is_ready
+
+    def _where(self, settings: Settings, supervisor: Supervisor) -> str:
+        flower = _flower(settings) if FLOWER in supervisor.processes else ""
+        return _where(settings, has_own_key=self._has_own_key, flower=flower)
 
     def _print_change(self, process: Supervised) -> None:
         name, state = process.spec.name, process.state
@@ -119,13 +123,22 @@ def _table(supervisor: Supervisor, where: str) -> RenderableType:
     return Group(table, Text.from_markup(where)) if supervisor.is_ready else table
 
 
-def _where(settings: Settings, *, has_own_key: bool) -> str:
+def _where(settings: Settings, *, has_own_key: bool, flower: str = "") -> str:
     return (
         f"\nMatCraft is ready at [bold]{api_url(settings)}[/], documentation at /docs\n"
         f"{_exposure(settings, has_own_key=has_own_key)}"
+        f"{flower}"
         f"data, key and logs are in {escape(str(settings.data_dir))};"
         " `materia status` shows them\n"
         "Ctrl-C stops everything"
+    )
+
+
+def _flower(settings: Settings) -> str:
+    user = escape(str(settings.flower_user))
+    return (
+        f"Flower is at {flower_url(settings)}, user {user}, with FLOWER_PASSWORD or else the"
+        " password in secrets/flower_password of the data folder\n"
     )
 
 

@@ -92,6 +92,11 @@ def api_url(settings: Settings) -> str:
     return _url(reachable(settings.api_host), settings.api_port)
 
 
+def flower_url(settings: Settings) -> str:
+    """Return where the stack's Flower is, without user and password."""
+    return _url("127.0.0.1", settings.flower_port)
+
+
 def outside_url(settings: Settings) -> str | None:
     """Return where other machines find the API; None when they cannot."""
     host = settings.api_host

@@ -16,6 +16,7 @@ from materia.stack.ray_head import n_cpus
 from materia.stack.redis import find_server
 
 API_READY = "/api/v1/health/ready"
+FLOWER = "flower"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ def table(
     redis: EmbeddedRedis | None,
     n_workers: int,
     has_ray: bool = False,
+    has_flower: bool = False,
 ) -> list[ProcessSpec]:
     """Return every process of the stack; each names those that must be ready before it starts.
 
@@ -48,6 +50,7 @@ def table(
         redis: The embedded Redis, or None when the broker is somebody else's.
         n_workers: Pool size of the general worker.
         has_ray: A Ray head is part of the stack.
+        has_flower: So is Flower.
     """
     python = sys.executable
     ours = [_redis(folder, redis, env[MARK])] if redis else []
@@ -83,7 +86,21 @@ def table(
         after=(*broker, migrate.name),
         leaves=(beat_pid,),
     )
-    return [*ours, *ray, migrate, api, worker, scheduler]
+    flower = [_flower(settings, env, broker)] if has_flower else []
+    return [*ours, *ray, migrate, api, worker, scheduler, *flower]
+
+
+def _flower(settings: Settings, env: dict[str, str], broker: tuple[str, ...]) -> ProcessSpec:
+    host, port = "127.0.0.1", settings.flower_port
+    program = (sys.executable, "-m", "celery", "-A", "materia.tasks", "flower")
+    return ProcessSpec(
+        FLOWER,
+        (*program, f"--address={host}", f"--port={port}"),
+        env=env,
+        ready=probes.http_ok(host, port, "/healthcheck", ""),
+        after=broker,
+        stop_s=4.0,
+    )
 
 
 def _ray(folder: DataFolder, env: dict[str, str]) -> ProcessSpec:

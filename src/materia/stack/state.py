@@ -9,8 +9,9 @@ from typing import Any
 from materia.compute.cluster.place import cluster_place
 from materia.errors import TransientError
 from materia.settings import Settings
-from materia.stack.environment import api_url
+from materia.stack.environment import api_url, flower_url
 from materia.stack.folder import DataFolder, write_private
+from materia.stack.processes import FLOWER
 from materia.stack.supervisor import Supervisor
 
 KEYS = (
@@ -22,6 +23,7 @@ KEYS = (
     "database_url",
     "data_root",
     "ray_address",
+    "flower_url",
 )
 
 
@@ -36,6 +38,7 @@ def write(settings: Settings, supervisor: Supervisor, *, stack_id: str, pid: int
         "database_url": settings.database,
         "data_root": str(settings.data_root),
         "ray_address": _ray_address(settings),
+        "flower_url": flower_url(settings) if FLOWER in supervisor.processes else None,
         "processes": [
             {"name": name, "pid": p.pid, "state": p.state.value, "restarts": p.restarts}
             for name, p in supervisor.processes.items()
@@ -80,6 +83,7 @@ def look(path: Path) -> dict[str, Any]:
     if not is_running:
         # What a killed stack left says where it was, not where anything is.
         found.update(api_url=None, broker_url=None, result_backend=None, ray_address=None)
+        found.update(flower_url=None)
     return {
         **found,
         "ready": bool(is_running and found["ready"]),

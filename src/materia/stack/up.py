@@ -17,6 +17,7 @@ from materia import log
 from materia.compute.cluster.place import FILE, cluster_place
 from materia.errors import ConflictError, MissingExtraError, TransientError
 from materia.services import safety
+from materia.services.flower import credentials
 from materia.settings import Settings
 from materia.stack import orphans, processes, state
 from materia.stack.environment import absolute_places, environment, with_db
@@ -36,6 +37,7 @@ def run(
     *,
     n_workers: int,
     has_ray: bool = False,
+    has_flower: bool = False,
     on_change: Callable[[Settings, Supervisor], None],
 ) -> None:
     """Run the stack in the foreground; nothing of it is left when this returns.
@@ -44,6 +46,7 @@ def run(
         settings: As the user gave them; what the folder decides is filled in.
         n_workers: Pool size of the general worker.
         has_ray: Start a Ray head too, and compute there.
+        has_flower: Start Flower too.
         on_change: Called with the decided settings whenever anything changed.
 
     Raises:
@@ -61,7 +64,7 @@ def run(
     folder.prepare()
     lock = folder.lock()
     try:
-        _run_locked(settings, folder, n_workers, has_ray, on_change)
+        _run_locked(settings, folder, n_workers, has_ray, has_flower, on_change)
     finally:
         os.close(lock)
 
@@ -79,6 +82,7 @@ def _run_locked(
     folder: DataFolder,
     n_workers: int,
     has_ray: bool,
+    has_flower: bool,
     on_change: Callable[[Settings, Supervisor], None],
 ) -> None:
     before = state.last(folder)
@@ -92,6 +96,8 @@ def _run_locked(
         settings = settings.model_copy(update=_embedded_ray(settings, folder))
     elif settings.ray_address:
         _require_safe_cluster(settings)
+    if has_flower:
+        settings = settings.model_copy(update=_embedded_flower(settings, folder))
     stack_id = os.urandom(8).hex()
     specs = processes.table(
         settings,
@@ -100,6 +106,7 @@ def _run_locked(
         redis=redis,
         n_workers=n_workers,
         has_ray=has_ray,
+        has_flower=has_flower,
     )
 
     def changed(supervisor: Supervisor) -> None:
@@ -176,6 +183,27 @@ def _embedded_ray(settings: Settings, folder: DataFolder) -> dict[str, Any]:
         "ray_address": f"{FILE}{folder.ray_place}",
         "ray_token": SecretStr(folder.secret("ray_token")),
     }
+
+
+def _embedded_flower(settings: Settings, folder: DataFolder) -> dict[str, Any]:
+    """Return the settings of the stack's Flower, with a password of the folder's own.
+
+    Raises:
+        AccessError: One of user and password is set without the other.
+        ConflictError: Its port is taken.
+        MissingExtraError: Flower is not installed.
+    """
+    if find_spec("flower") is None:
+        raise MissingExtraError("flower", "materia up --flower")
+    if not is_free("127.0.0.1", settings.flower_port):
+        raise ConflictError(
+            f"port {settings.flower_port}, which Flower would listen on, is taken",
+            "set FLOWER_PORT to a free one, or leave out --flower",
+        )
+    if credentials(settings) is not None:
+        return {}
+    password = SecretStr(folder.secret("flower_password"))
+    return {"flower_user": "materia", "flower_password": password}
 
 
 def _require_safe_cluster(settings: Settings) -> None:

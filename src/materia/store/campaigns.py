@@ -137,6 +137,20 @@ def change_iteration(connection: Connection, campaign_id: str, iteration: int, v
     )
 
 
+def n_by_state(connection: Connection) -> dict[str, int]:
+    """Return how many campaigns have each state."""
+    query = select(campaigns.c.state, func.count()).group_by(campaigns.c.state)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def iteration_took_s(connection: Connection, campaign_id: str, iteration: int) -> float:
+    """Return how long a finished iteration took, in seconds."""
+    query = select(iterations.c.finished_at - iterations.c.started_at).where(
+        iterations.c.campaign_id == campaign_id, iterations.c.iteration == iteration
+    )
+    return round(float(connection.execute(query).scalar_one()), 4)
+
+
 def iterations_of(connection: Connection, campaign_id: str) -> list[Row]:
     """Return the iterations of a campaign in order."""
     query = (

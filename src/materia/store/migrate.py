@@ -49,5 +49,10 @@ def versions(url: str) -> tuple[str | None, str]:
         target.close()
 
 
+def known() -> set[str]:
+    """Return every schema version that this version of MatCraft knows."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
 if __name__ == "__main__":
     upgrade(settings.current().database)

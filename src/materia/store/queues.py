@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from materia.store.database import Database
-from materia.store.jobs import WAITING
+from materia.store.jobs import WAITING, Row
+from materia.store.paging import rows_of
 from materia.store.tables import is_open, jobs
 
 
-def counts(connection: Connection, *, without_step: str) -> list[tuple[str, str, int]]:
-    """Return how many jobs each queue holds in each state that is not final.
+def depths(database: Database, connection: Connection, *, without_step: str) -> list[Row]:
+    """Return queue, state, n and oldest_s of the jobs that are not final.
+
+    `oldest_s` is the age in seconds of the oldest that could be taken, None where there is none.
 
     Args:
         without_step: Step of campaigns that no worker takes, so that it is in no queue.
     """
+    now = database.now()
+    is_takeable = and_(
+        jobs.c.state.in_(WAITING), or_(jobs.c.run_at.is_(None), jobs.c.run_at <= now)
+    )
+    oldest = func.min(case((is_takeable, jobs.c.queued_at)))
     query = (
-        select(jobs.c.queue, jobs.c.state, func.count())
+        select(
+            jobs.c.queue,
+            jobs.c.state,
+            func.count().label("n"),
+            (now - oldest).label("oldest_s"),
+        )
         .where(is_open, jobs.c.step.is_distinct_from(without_step))
         .group_by(jobs.c.queue, jobs.c.state)
     )
-    return [(queue, state, n) for queue, state, n in connection.execute(query)]
+    return rows_of(connection.execute(query))
 
 
 def waiting(connection: Connection, *, without_step: str) -> list[tuple[str, int, int, float]]:

@@ -6,6 +6,23 @@
 from __future__ import annotations
 
 from materia.broker.app import app
-from materia.tasks import campaign_tasks, data_tasks, ml_tasks, refusals, simple_tasks, worker
+from materia.tasks import (
+    campaign_tasks,
+    data_tasks,
+    flower,
+    ml_tasks,
+    refusals,
+    simple_tasks,
+    worker,
+)
 
-__all__ = ["app", "campaign_tasks", "data_tasks", "ml_tasks", "refusals", "simple_tasks", "worker"]
+__all__ = [
+    "app",
+    "campaign_tasks",
+    "data_tasks",
+    "flower",
+    "ml_tasks",
+    "refusals",
+    "simple_tasks",
+    "worker",
+]

@@ -22,13 +22,24 @@ from materia.broker.app import app
 from materia.broker.messages import HEADER
 from materia.errors import TransientError
 from materia.services import execution, jobs, tasks
-from materia.services.execution import Claimant, ClaimLost, Duplicate, Retried, Stopped
+from materia.services.execution import (
+    Cancelled,
+    Claimant,
+    ClaimLost,
+    Duplicate,
+    OutOfTime,
+    Retried,
+    Stopped,
+)
 from materia.services.running import RunningJob
 from materia.services.submission import NewJob
 from materia.tasks import process
 
 # Types of the hard and the soft limit of a message.
 LIMITS = [list(kinds) for kinds in product((int, float, type(None)), repeat=2)]
+
+# The event that tells monitors such as Flower how a stopped job ended.
+ENDINGS = {Cancelled: "task-revoked", OutOfTime: "task-failed"}
 
 logger = log.logger(__name__)
 
@@ -72,7 +83,16 @@ class DurableRequest(Request):  # type: ignore[misc]
         if is_lost:
             pid, reason = self.worker_pid, str(error)
             self._record(lambda: process.keeper().child_died(self.id, pid, reason))
+        if isinstance(error, Ignore) and error.args[1:]:
+            self._tell_monitors(*error.args)
         return outcome
+
+    def _tell_monitors(self, reason: str, event: str) -> None:
+        """Say how a stopped job ended: Celery says nothing of what it shall ignore."""
+        if event == "task-revoked":
+            self.send_event(event, terminated=True, signum=None, expired=False)
+        else:
+            self.send_event(event, exception=f"{reason!r}", traceback=reason)
 
     def _record(self, write: Callable[[], object]) -> None:
         """Write something of this delivery; Celery's event loop survives whatever happens."""
@@ -158,7 +178,8 @@ class DurableTask(Task):  # type: ignore[misc]
         except Retried as error:
             raise Retry(str(error), exc=error.__cause__) from None
         except (Stopped, ClaimLost) as error:
-            raise Ignore(str(error)) from None
+            ending = ENDINGS.get(type(error))
+            raise Ignore(str(error), *([ending] if ending else ())) from None
 
     def _checked(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body: what a plain client has sent was not looked at before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery.beat import Scheduler
@@ -10,7 +11,7 @@ from materia import log, settings
 from materia.errors import TransientError
 from materia.services.dispatch import Dispatcher
 from materia.services.silence import Silence
-from materia.tasks import process
+from materia.tasks import figures, process
 
 logger = log.logger(__name__)
 
@@ -22,6 +23,8 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
         process.require_safe()
         self._dispatcher = Dispatcher()
         self._silence = Silence()
+        self._looked_at = time.time()
+        figures.serve("scheduler", {"last_look_seconds": lambda: self._looked_at})
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -32,6 +35,8 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
         try:
             if self._dispatcher.tick():
                 self._silence.look()
+            self._looked_at = time.time()
+            figures.show_life()
         except TransientError as error:
             logger.warning("scheduler_waits", reason=str(error))
         except Exception:

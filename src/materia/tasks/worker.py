@@ -18,7 +18,7 @@ from materia.broker.app import app
 from materia.errors import TransientError
 from materia.services.running import JobLog
 from materia.store.database import database, guard_forks
-from materia.tasks import process
+from materia.tasks import figures, process
 from materia.tasks.presence import Presence
 
 logger = log.logger(__name__)
@@ -47,6 +47,7 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, parent: Any, **_: Any) -> None:
         _require_processes(parent.pool_cls)
         process.require_safe()
+        self._jobs = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -59,6 +60,8 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
         self._presence = Presence(parent)
         signals.worker_shutdown.connect(self._say_the_end, weak=False)
         signals.worker_shutting_down.connect(self._leave_in_time, weak=False)
+        children = process.living_children
+        figures.serve("worker", {"children": lambda: len(children()), "jobs": lambda: self._jobs})
         self._thread = threading.Thread(target=self._keep, name="keep-claims", daemon=True)
         self._thread.start()
 
@@ -81,7 +84,8 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
                 # First, and at once: a job of this worker may ask which workers live.
                 if renew and not self._stop.is_set():
                     self._presence.show()
-                process.keeper().look(renew=renew)
+                self._jobs = process.keeper().look(renew=renew)
+                figures.show_life()
             except TransientError as error:
                 logger.warning("claims_not_kept", reason=str(error))
             except Exception:

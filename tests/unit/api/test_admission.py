@@ -39,7 +39,7 @@ def test_the_openapi_file_has_every_noun() -> None:
     learning = {"models", "datasets", "retrainings"}
     choices = {"templates", "evaluators"}
     work = {"campaigns", "jobs", "schedules", "workers", "queues", "cluster"}
-    assert nouns == {"health", "api-keys", *work, *learning, *choices}
+    assert nouns == {"health", "metrics", "api-keys", *work, *learning, *choices}
 
 
 @pytest.mark.parametrize(("method", "path"), [o for o in operations() if o[1] not in PUBLIC])

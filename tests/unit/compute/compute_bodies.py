@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import time
@@ -171,3 +172,9 @@ ACTIONS: dict[str, Any] = {
     "unpicklable": lambda: lambda: None,
     "unreadable": Unreadable,
 }
+
+
+def log_and_say_where(item: int, shared: None) -> str:
+    """Log a line and return the file that it went to."""
+    logging.getLogger("lab").warning("item %d is hot", item)
+    return str(Path("/proc/self/fd/2").readlink())

@@ -72,7 +72,7 @@ def test_everything_is_told_at_once_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in (".env", ".env.celery", ".env.redis"):
+    for name in (".env", ".env.celery", ".env.redis", ".env.postgres"):
         (tmp_path / name).write_text("REDIS_PASSWORD=x\n")
         (tmp_path / name).chmod(0o644)
     bad = settings(

@@ -158,7 +158,12 @@ class Session:
     def _begin(self, request: Begin, fd: int) -> None:
         content = self._put(fd)
         self._load = task.Load(
-            request.key, request.function, [content], request.spans, request.memory_limit_bytes
+            request.key,
+            request.function,
+            [content],
+            request.spans,
+            request.memory_limit_bytes,
+            request.labels,
         )
         left = [request.n_processes]
         self._loading = [self._prepare.remote(self._load) for _ in range(request.n_processes)]

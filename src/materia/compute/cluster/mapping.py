@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from materia import log
 from materia.compute.cluster.link import Link, driver_of
 from materia.compute.cluster.messages import (
     Answered,
@@ -68,7 +69,8 @@ def map_items(
         return []
     n_processes = min(n_processes, len(waiting))
     with shared_object(shared) as at, driver_of(place) as link:
-        begin = Begin(uuid.uuid4().hex, content, at.spans, memory_limit_bytes, n_processes)
+        key = uuid.uuid4().hex
+        begin = Begin(key, content, at.spans, memory_limit_bytes, n_processes, log.labels())
         link.begin(begin, at.fd)
         return _finish(work, link, n_processes)
 

@@ -18,13 +18,18 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Get ready for a map; the descriptor of the shared object's file follows."""
+    """Get ready for a map; the descriptor of the shared object's file follows.
+
+    Attributes:
+        labels: Ids that lines of log carry on the cluster too.
+    """
 
     key: str
     function: bytes
     spans: Spans
     memory_limit_bytes: int | None
     n_processes: int
+    labels: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

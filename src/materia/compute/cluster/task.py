@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from materia import log
 from materia.compute import shared
 from materia.compute.child import answer, failure
 from materia.compute.member import ONE_THREAD
@@ -26,6 +27,7 @@ class Load:
             not read it anew for each item.
         spans: Where its parts lie in `content`.
         memory_limit_bytes: Limit of what the process may hold for itself.
+        labels: Ids that its lines of log carry.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Load:
     content: list[Any]
     spans: shared.Spans
     memory_limit_bytes: int | None
+    labels: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -61,12 +64,16 @@ def compute(load: Load, content: bytes) -> bytes:
     if reason is not None:
         return pickle.dumps(reason, protocol=5)
     assert _loaded.function is not None
+    # For each item, since Ray may give each a context of its own.
+    log.forget_labels()
+    log.label(**load.labels)
     return answer(_loaded.function, content, _loaded.value)
 
 
 def _prepare(load: Load) -> None:
     if _loaded.key == load.key:
         return
+    log.configure()
     # Before the function brings the libraries that look at them.
     os.environ.update(ONE_THREAD)
     _loaded.key, _loaded.function, _loaded.value = "", None, None
