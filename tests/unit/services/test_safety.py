@@ -85,7 +85,7 @@ def test_everything_is_told_at_once_with_what_to_do(
     with pytest.raises(AccessError) as refused:
         require_safe(bad)
     lines = refused.value.message.splitlines()[1:]
-    assert len(lines) == 8
+    assert len(lines) == 9
     for part in (
         f"MATERIA_API_KEY has 5 characters, and {LEAST_KEY} are the least",
         "the Redis of MATERIA_BROKER_URL at redis asks for no password",
@@ -95,6 +95,7 @@ def test_everything_is_told_at_once_with_what_to_do(
         f"every user may read {tmp_path / '.env'}: chmod 600",
         ".env.celery",
         ".env.redis",
+        ".env.postgres",
     ):
         assert part in refused.value.message
     assert "short" not in refused.value.message
