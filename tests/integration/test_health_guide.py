@@ -15,6 +15,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from fixtures import KEY
 from materia import cli, settings
 from materia.broker.app import app
 from materia.client import Client
@@ -73,7 +74,7 @@ def test_the_examples_run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> 
         found: dict[str, Any] = {}
         exec(blocks("python")[0], found)  # noqa: S102 - the page is ours
         assert (found["sent"]["channel"], found["sent"]["delivered"]) == ("default", [])
-        command = curl.replace("$URL", server.url).replace("$KEY", "none")
+        command = curl.replace("$URL", server.url).replace("$KEY", KEY)
         subprocess.run(["bash", "-c", command], check=True, timeout=60)
     structlog.reset_defaults()
 

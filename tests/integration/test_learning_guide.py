@@ -21,7 +21,7 @@ from materia.errors import AccessError, DataError, DefinitionError, NotFoundErro
 from materia.ml.retraining import MIN_HELD_OUT
 from materia.services import datasets, jobs, retrainings
 from materia.services.submission import NewJob, submit
-from serving import ThreadServer, serving_commands
+from serving import BEARER, ThreadServer, serving_commands
 from workers import Cluster
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -204,7 +204,7 @@ def test_an_encoded_path_leads_nowhere_else(
     (orders.parent.parent / "outside.csv").write_text("secret\n1\n")
     connection = HTTPConnection("127.0.0.1", server.port)
     # As written: clients that tidy paths up would never send it.
-    connection.request("GET", f"/api/v1/datasets/{path}")
+    connection.request("GET", f"/api/v1/datasets/{path}", headers=BEARER)
     answer = connection.getresponse()
     assert answer.status == status
     assert b"secret" not in answer.read()

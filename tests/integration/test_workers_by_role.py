@@ -86,6 +86,7 @@ def test_training_goes_to_a_gpu_worker_and_to_the_others_without_one(cluster: Cl
     jobs.cancel(job["id"])
 
     killed = cluster.worker(GPU, concurrency=1)
+    wait_until(lambda: known("w3@")["state"] == "online", "the next one is seen")
     boot = known("w3@")["boot"]
     killed.kill()
     wait_until(lambda: states(boot)[-1] == "lost", "its loss is told")
