@@ -50,9 +50,10 @@ def gone(boot: str, reason: str = "stopped") -> None:
 
 def note_lost() -> int:
     """Note which workers have gone without a word; returns how many."""
-    lease_s = settings.current().lease_s
+    config = settings.current()
+    lease_s = config.lease_s
     with database().read() as connection:
-        silent = rows.silent(database(), connection, lease_s)
+        silent = rows.silent(database(), connection, lease_s, config.shutdown_grace_s + lease_s)
     for row in silent:
         # One that was seen again meanwhile says so itself within a third of a lease.
         _change(row["boot"], WorkerState.LOST, ALIVE, f"not heard of for {lease_s:g} s")

@@ -32,9 +32,12 @@ def add(item: Any, shared: Any) -> Any:
     return item + shared
 
 
-def slow_square(item: float, shared: Any) -> float:
-    """The smaller the item, the longer it takes."""
-    time.sleep(0.3 / (1 + item))
+def square_after_the_next(item: int, ended: str | None) -> int:
+    """Square an item; the first waits for the second, where a folder tells of what has ended."""
+    if ended is not None:
+        while item == 0 and not Path(ended, "1").exists():
+            time.sleep(0.01)
+        Path(ended, str(item)).touch()
     return item * item
 
 

@@ -33,15 +33,16 @@ def values(outcomes: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("n_processes", [1, 2, 5])
-def test_results_come_in_the_order_of_the_items(n_processes: int) -> None:
+def test_results_come_in_the_order_of_the_items(n_processes: int, tmp_path: Path) -> None:
     ends: list[int] = []
     outcomes = run(
-        bodies.slow_square,
-        iter([0.0, 1.0, 2.0, 3.0]),
+        bodies.square_after_the_next,
+        iter([0, 1, 2, 3]),
+        shared=None if n_processes == 1 else str(tmp_path),
         n_processes=n_processes,
         on_result=lambda index, outcome: ends.append(index),
     )
-    assert outcomes == [Done(0.0), Done(1.0), Done(4.0), Done(9.0)]
+    assert outcomes == [Done(0), Done(1), Done(4), Done(9)]
     assert sorted(ends) == [0, 1, 2, 3]
     assert (ends == [0, 1, 2, 3]) == (n_processes == 1)
 
