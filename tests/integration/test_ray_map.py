@@ -87,15 +87,17 @@ def gone(pids: list[int]) -> None:
         promises.test_progress_counts_and_goes_on_while_an_item_runs,
         promises.test_a_function_without_a_name_is_refused,
         promises.test_shared_data_that_cannot_be_sent_is_refused,
-        lambda: promises.test_results_come_in_the_order_of_the_items(1),
-        lambda: promises.test_results_come_in_the_order_of_the_items(2),
-        lambda: promises.test_results_come_in_the_order_of_the_items(5),
         lambda: promises.test_numbers_out_of_range_are_named({"n_processes": 0}, "n_processes"),
     ],
     ids=lambda promise: promise.__name__.removeprefix("test_"),
 )
 def test_the_promise_of_local_processes_is_kept(promise: Callable[[], None]) -> None:
     promise()
+
+
+@pytest.mark.parametrize("n_processes", [1, 2, 5])
+def test_results_come_in_the_order_of_the_items(n_processes: int, tmp_path: Path) -> None:
+    promises.test_results_come_in_the_order_of_the_items(n_processes, tmp_path)
 
 
 def test_shared_arrays_take_no_memory_of_their_own() -> None:
