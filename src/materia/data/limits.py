@@ -25,7 +25,7 @@ THREADS = 3
 """Pieces that are worked on at once; Polars spreads the work of each over the cores by itself."""
 PART_BYTES = 16 * 2**20
 """Of rows that are kept on disk for a while, in one file."""
-KEPT_BYTES = 192 * 2**20
+KEPT_BYTES = 128 * 2**20
 """Of rows that need not go to disk, where there is one table only."""
 SYNC_BYTES = 64 * 2**20
 """Of a file being written that are not yet safe on disk."""

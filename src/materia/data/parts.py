@@ -16,7 +16,7 @@ class Parts:
     Args:
         folder: Made here; whoever made its parent clears it away.
         schema: Types of the columns.
-        kept_bytes: So many of them stay in memory; they go to disk only when there are more.
+        kept_bytes: So many of them stay in memory; when there are more, all go to disk.
     """
 
     def __init__(
@@ -32,19 +32,29 @@ class Parts:
         """Take rows."""
         if not frame.height:
             return
+        if self._kept_bytes and self._n_held + frame.estimated_size() > self._kept_bytes:
+            # What was kept would else stand beside all that follows.
+            held, self._held, self._n_held, self._kept_bytes = self._held[::-1], [], 0.0, 0
+            while held:
+                self._append(held.pop())
+        self._append(frame)
+
+    def _append(self, frame: pl.DataFrame) -> None:
         self._held.append(frame)
         self._n_held += frame.estimated_size()
-        if self._n_held >= max(PART_BYTES, self._kept_bytes):
+        if not self._kept_bytes and self._n_held >= PART_BYTES:
             self._write()
 
     def scan(self) -> pl.LazyFrame:
         """Return all rows; none may be appended afterwards."""
-        if self._n_held > self._kept_bytes:
+        if self._held and self._kept_bytes:
+            return pl.concat(self._held).lazy()
+        if self._held:
             self._write()
-        written = [pl.scan_ipc(self._paths, glob=False)] if self._paths else []
-        held = [pl.concat(self._held).lazy()] if self._held else []
         return (
-            pl.concat([*written, *held]) if written or held else pl.LazyFrame(schema=self._schema)
+            pl.scan_ipc(self._paths, glob=False)
+            if self._paths
+            else pl.LazyFrame(schema=self._schema)
         )
 
     def _write(self) -> None:
