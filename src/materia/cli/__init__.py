@@ -37,7 +37,9 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("materia.cli.init", "init", "Write a definition to begin with."),
     "validate": Entry("materia.cli.validate", "validate", "Report everything wrong with a file."),
     "campaign": Entry(
-        "materia.cli.campaign", "app", "Look at campaigns of a server, and stop them."
+        "materia.cli.campaign",
+        "app",
+        "Campaigns of a server: start, follow, steer, explain, export.",
     ),
     "job": Entry("materia.cli.job", "app", "Submit jobs to a server, look at them, cancel them."),
     "dataset": Entry(

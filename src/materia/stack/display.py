@@ -14,7 +14,7 @@ from rich.text import Text
 
 from materia.settings import Settings
 from materia.stack.child import ProcessState
-from materia.stack.environment import api_url, flower_url, outside_url
+from materia.stack.environment import api_url, dashboard_url, flower_url, outside_url
 from materia.stack.processes import FLOWER
 from materia.stack.supervisor import Supervised, Supervisor
 
@@ -76,7 +76,9 @@ class Display:
 
     def _where(self, settings: Settings, supervisor: Supervisor) -> str:
         flower = _flower(settings) if FLOWER in supervisor.processes else ""
-        return _where(settings, has_own_key=self._has_own_key, flower=flower)
+        # To who sits before it only: what is not a terminal may well be a log.
+        opened = _opened(settings) if self._live and not self._has_own_key else ""
+        return _where(settings, has_own_key=self._has_own_key, more=opened + flower)
 
     def _print_change(self, process: Supervised) -> None:
         name, state = process.spec.name, process.state
@@ -123,15 +125,19 @@ def _table(supervisor: Supervisor, where: str) -> RenderableType:
     return Group(table, Text.from_markup(where)) if supervisor.is_ready else table
 
 
-def _where(settings: Settings, *, has_own_key: bool, flower: str = "") -> str:
+def _where(settings: Settings, *, has_own_key: bool, more: str = "") -> str:
     return (
         f"\nMatCraft is ready at [bold]{api_url(settings)}[/], documentation at /docs\n"
         f"{_exposure(settings, has_own_key=has_own_key)}"
-        f"{flower}"
+        f"{more}"
         f"data, key and logs are in {escape(str(settings.data_dir))};"
         " `materia status` shows them\n"
         "Ctrl-C stops everything"
     )
+
+
+def _opened(settings: Settings) -> str:
+    return f"the dashboard, with its key:\n{escape(dashboard_url(settings))}\n"
 
 
 def _flower(settings: Settings) -> str:

@@ -1,10 +1,12 @@
-"""What `materia up` prints where no person sits at a terminal."""
+"""What `materia up` prints, to a person at a terminal and to a log."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 
+import pytest
+from pydantic import SecretStr
 from rich.console import Console
 
 from materia.settings import Settings
@@ -50,3 +52,22 @@ def test_last_lines_are_cut_and_never_wrapped(tmp_path: Path) -> None:
     assert len(shown) == 4
     assert len(shown[1]) == MAX_LINE + 4
     assert shown[2] == "  bye"
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "has_own_key", "is_shown"),
+    [(True, False, True), (True, True, False), (False, False, False)],
+)
+def test_only_who_sits_at_the_terminal_is_shown_a_key_and_only_one_that_was_made_here(
+    tmp_path: Path, is_terminal: bool, has_own_key: bool, is_shown: bool
+) -> None:
+    spec = ProcessSpec("api", ("true",))
+    supervisor = Supervisor([spec], logs=tmp_path, folder=tmp_path, on_change=lambda _: None)
+    supervisor.processes["api"].state = ProcessState.READY
+    file = io.StringIO()
+    console = Console(file=file, width=10_000, force_terminal=is_terminal)
+    settings = Settings(api_key=SecretStr("made-here"), api_port=8000)
+    with Display(console, has_own_key=has_own_key) as display:
+        display.update(settings, supervisor)
+    assert "MatCraft is ready at" in file.getvalue()
+    assert ("http://127.0.0.1:8000/#key=made-here" in file.getvalue()) == is_shown
