@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +39,17 @@ def earlier(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     commits = [commit.removesuffix("-dirty") for commit in (found.get("commit", ""), _commit())]
     return found if commits[0] == commits[1] else {}
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float | int | None]:
+    """Return how many there are, their median, 95th percentile (nearest rank) and maximum."""
+    ordered = sorted(seconds)
+
+    def at(share: float) -> float | None:
+        rank = math.ceil(share * len(ordered)) - 1
+        return round(ordered[max(0, rank)], 4) if ordered else None
+
+    return {"n": len(ordered), "p50_s": at(0.5), "p95_s": at(0.95), "max_s": at(1.0)}
 
 
 def circumstances(packages: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+
+import httpx
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -18,14 +20,17 @@ from servers import (  # noqa: E402
     PostgresServer,
     RedisServer,
     die_with_tests,
+    free_port,
     wait_until,
 )
 
 __all__ = [
     "PostgresServer",
     "RedisServer",
+    "api",
     "die_with_tests",
     "environment",
+    "free_port",
     "scheduler",
     "wait_until",
     "worker",
@@ -63,12 +68,36 @@ def scheduler(folder: Path, variables: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
+def api(folder: Path, variables: dict[str, str]) -> Iterator[str]:
+    """Run an API as long as the block lasts; yields its URL."""
+    host = variables.get("MATERIA_API_HOST", "127.0.0.1")
+    port = free_port(host)
+    url, log = f"http://{host}:{port}", folder / "api.log"
+    variables = {**variables, "MATERIA_API_PORT": str(port)}
+    with _process(["materia.api"], log, variables) as process:
+
+        def answers() -> bool:
+            with suppress(httpx.TransportError):
+                return httpx.get(f"{url}/api/v1/health/live").status_code == 200
+            return process.poll() is not None
+
+        wait_until(answers, "the API answers")
+        yield url
+
+
 def _celery(
     app: str, log: Path, variables: dict[str, str], arguments: list[str]
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return _process(["celery", "-A", app, *arguments], log, variables)
+
+
+@contextmanager
+def _process(
+    module: list[str], log: Path, variables: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", app, *arguments],
+            [sys.executable, "-m", *module],
             env={**os.environ, **variables, "OMP_NUM_THREADS": "1"},
             cwd=HERE / "jobs",
             stdout=output,

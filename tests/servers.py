@@ -27,15 +27,16 @@ from materia.stack import redis as embedded
 
 # A loaded machine with two cores: far more than ever needed, reached only when something is broken.
 START_TIMEOUT_S = 120.0
+LOOPBACK = "127.0.0.1"
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
-def free_port() -> int:
-    """Return a loopback port that was free just now; who uses it must check that he got it."""
+def free_port(host: str = LOOPBACK) -> int:
+    """Return a port that was free just now; who uses it must check that he got it."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
@@ -71,10 +72,14 @@ class RedisServer:
     """A Redis server with a password, in a folder of its own.
 
     It can be killed and started again on the same port and the same data.
+
+    Args:
+        host: Address that it listens on; other machines reach one that is not loopback.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = LOOPBACK) -> None:
         self.folder = folder
+        self.host = host
         self.password = secrets.token_urlsafe(16)
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,7 +87,7 @@ class RedisServer:
 
     def url(self, db: int = 0) -> str:
         """Return the URL of one of its databases."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/{db}"
+        return f"redis://:{self.password}@{self.host}:{self.port}/{db}"
 
     def client(self, db: int = 0) -> redis.Redis:
         """Return a new client."""
@@ -98,14 +103,15 @@ class RedisServer:
         """Start and wait until our own process answers; a port lost to somebody else is changed."""
         first = self.port == 0
         for _ in range(10 if first else 1):
-            self.port = free_port() if first else self.port
+            self.port = free_port(self.host) if first else self.port
             if self._start_once():
                 return
         raise AssertionError(f"Redis does not start:\n{self.log()}")
 
     def _start_once(self) -> bool:
         config = self.folder / "redis.conf"
-        config.write_text(embedded.configuration(self.folder, self.port, self.password))
+        text = embedded.configuration(self.folder, self.port, self.password)
+        config.write_text(f"{text}bind {self.host}\n")
         with (self.folder / "redis.log").open("ab") as log:
             process = subprocess.Popen(
                 [embedded.find_server(), config],
@@ -155,10 +161,15 @@ class RedisServer:
 
 
 class PostgresServer:
-    """A PostgreSQL server on a free loopback port; runs as another user when we are root."""
+    """A PostgreSQL server on a free port; runs as another user when we are root.
 
-    def __init__(self) -> None:
+    Args:
+        host: Address that it listens on; other machines reach one that is not loopback.
+    """
+
+    def __init__(self, host: str = LOOPBACK) -> None:
         _remove_left_folders()
+        self.host = host
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.password = secrets.token_urlsafe(16)
         self.port = 0
@@ -170,7 +181,7 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of one of its databases."""
-        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://postgres:{self.password}@{self.host}:{self.port}/{database}"
 
     @property
     def pid(self) -> int:
@@ -201,7 +212,7 @@ class PostgresServer:
             self._initialise()
         first = self.port == 0
         for _ in range(10 if first else 1):
-            self.port = free_port() if first else self.port
+            self.port = free_port(self.host) if first else self.port
             if self._start_once():
                 return
         raise AssertionError(f"PostgreSQL does not start:\n{self.log()}")
@@ -216,10 +227,13 @@ class PostgresServer:
             *("--no-sync", "--encoding=UTF8", "--locale=C", "--no-instructions"),
         )
         password_file.unlink()
+        if self.host != LOOPBACK:
+            with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet password\n")
 
     def _start_once(self) -> bool:
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "port": str(self.port),
             "unix_socket_directories": "",
             "fsync": "off",

@@ -1,8 +1,9 @@
-"""The same no-op task as a plain Celery app, with the worker settings of MatCraft."""
+"""The same tasks as a plain Celery app, with the worker settings of MatCraft."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from celery import Celery
 from kombu import Queue
@@ -33,3 +34,16 @@ app.conf.update(
 def ping() -> dict[str, str]:
     """Answer."""
     return {"status": "pong", "worker": "celery"}
+
+
+@app.task(name="tasks.test.work")
+def work(kind: str, seconds: float) -> str:
+    """Sleep."""
+    time.sleep(seconds)
+    return kind
+
+
+@app.task(name="raw.started")
+def started() -> float:
+    """Tell when it started."""
+    return time.time()
