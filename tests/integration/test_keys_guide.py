@@ -15,7 +15,7 @@ from materia import cli, settings
 from materia.api import pace
 from materia.client import Client
 from materia.errors import AccessError, NotFoundError
-from materia.services import audit, due_times, keys, schedules
+from materia.services import audit, due_times, keys, quotas, schedules
 from materia.settings import Settings
 from servers import wait_until
 from serving import Server, ThreadServer, serving_commands
@@ -126,7 +126,9 @@ def test_numbers_and_names_of_the_page_are_those_of_the_code() -> None:
         f"{audit.REFUSALS_PER_S:g} a second",
         f"at least {due_times.MIN_INTERVAL_S:g} seconds",
         f"{schedules.MAX_SCHEDULES} schedules",
+        f"every {pace.EXCHANGE_EVERY_S:g} s",
+        f"for {quotas.TRUSTED_S:g} seconds at most",
     ):
         assert number in " ".join(PAGE.split()), number
-    assert pace.BURST_S == 10
+    assert (pace.BURST_S, quotas.PART) == (10, 8)
     assert all(f"| `{scope}` |" in PAGE for scope in keys.SCOPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -51,6 +52,7 @@ from materia.api.schemas import (
     ScheduleChange,
 )
 from materia.api.scopes import admit, needed
+from materia.events import tally
 from materia.mdl import Definition
 from materia.services.audit import Record
 from materia.version import __version__
@@ -81,7 +83,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     """Return the application; settings of the process unless others are given."""
     config = config or settings.current()
     key = config.api_key.get_secret_value() if config.api_key else None
-    record = Record()
+    record, pace = Record(), Pace(config.requests_per_s, config.changes_per_s)
     # Docs and OpenAPI are served below: the framework's pages load scripts from the internet.
     app = FastAPI(
         title="MatCraft",
@@ -96,7 +98,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     )
     app.state.hub = live.hub(config.events)
     app.state.feed = live.feed_reader()
-    app.state.record = record
+    app.state.record, app.state.pace = record, pace
     for noun in (
         campaigns,
         jobs,
@@ -122,7 +124,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         key=key,
         public=PUBLIC | pages.keys(),
         uploads=uploads,
-        pace=Pace(config.requests_per_s, config.changes_per_s),
+        pace=pace,
         record=record,
     )
     return app
@@ -130,7 +132,9 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    sharing = asyncio.create_task(app.state.pace.share(tally.add))
     yield
+    sharing.cancel()
     await app.state.hub.close()
     await app.state.feed.close()
     await run_in_threadpool(app.state.record.close)

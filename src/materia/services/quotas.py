@@ -10,10 +10,12 @@ from materia.errors import MateriaError
 from materia.store import jobs as job_rows
 from materia.store.database import database
 
-# A count holds for so long, less what this process has let in since; one that left no room is
-# looked at again after a moment.
-TRUSTED_S = 10.0
+# A count holds for so long; one that left no room is looked at again after a moment.
+TRUSTED_S = 2.0
 FULL_FOR_S = 1.0
+# Of the room that was counted a server fills this part before it counts again, for others fill it
+# at the same time.
+PART = 8
 
 
 class NoRoomError(MateriaError):
@@ -32,8 +34,11 @@ class NoRoomError(MateriaError):
 
 @dataclass(slots=True)
 class _Room:
+    """What one process may let in before it counts again."""
+
     left: int
     counted_at: float
+    is_full: bool
 
 
 # By owner; None is everybody.
@@ -43,7 +48,8 @@ _rooms: dict[str | None, _Room] = {}
 def require_room(owner: str) -> None:
     """Count a job that somebody wants to submit.
 
-    Other processes count for themselves: for some seconds each may let as many in.
+    Each server counts in the database, the more often the less room there is. Several that fill
+    the same room at once may each let in a part of it too many; of the last places, one.
 
     Raises:
         NoRoomError: So many wait already.
@@ -66,10 +72,14 @@ def require_room(owner: str) -> None:
 def _take(owner: str | None, most: int) -> bool:
     now = time.monotonic()
     room = _rooms.get(owner)
-    age = TRUSTED_S if room is not None and room.left > 0 else FULL_FOR_S
-    if room is None or now - room.counted_at > age:
+    if room is None or _is_over(room, now - room.counted_at):
         with database().read() as connection:
             left = most - job_rows.n_waiting(connection, owner, most)
-        room = _rooms[owner] = _Room(left, now)
+        share = -(-left // PART)
+        room = _rooms[owner] = _Room(share, now, is_full=left <= 0)
     room.left -= 1
-    return room.left >= 0
+    return not room.is_full
+
+
+def _is_over(room: _Room, age_s: float) -> bool:
+    return age_s > FULL_FOR_S if room.is_full else room.left <= 0 or age_s > TRUSTED_S
