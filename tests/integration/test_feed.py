@@ -11,7 +11,6 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from materia.client import Client
-from materia.events import feed_reader
 from materia.events.models import EventType
 from materia.services import feed, jobs, keys, workers
 from materia.services.keys import NewKey
@@ -100,10 +99,20 @@ def test_views_that_come_and_go_under_load_miss_nothing(server: ThreadServer) ->
     assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
+@pytest.mark.parametrize(
+    ("every", "late_s"), [("LOOK_LATE_EVERY", 30.0), ("LOOK_FAR_EVERY", 900.0)]
+)
 def test_an_event_that_is_committed_late_comes_later(
-    server: ThreadServer, monkeypatch: pytest.MonkeyPatch
+    server: ThreadServer, monkeypatch: pytest.MonkeyPatch, every: str, late_s: float
 ) -> None:
-    monkeypatch.setattr(feed_reader, "LOOK_BACK_EVERY", 2)
+    feed.extend(feed.Look.LATE)
+    with database().write() as connection:
+        # Somebody has followed for a while.
+        connection.exec_driver_sql("UPDATE feed SET time = time - 1000")
+        connection.exec_driver_sql(
+            "INSERT INTO feed SELECT position + 1, 'feed', 0, time + 1000 FROM feed"
+        )
+    monkeypatch.setattr(feed, every, 2)
     with open_view(server) as view:
         received(view)
         with unit_of_work() as work:
@@ -111,7 +120,7 @@ def test_an_event_that_is_committed_late_comes_later(
             work.worker_event("slow", 1, {"state": "online"})
             (event,) = work.events
             # Its transaction began before those of others that were seen already.
-            work.events[:] = [type(event)(event.topic, 1, kind, event.time - 30.0, event.data)]
+            work.events[:] = [type(event)(event.topic, 1, kind, event.time - late_s, event.data)]
         assert received(view)["data"] == {"state": "online"}
 
 
@@ -119,7 +128,7 @@ def test_what_is_no_longer_kept_makes_the_client_read_the_state(
     server: ThreadServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ping()
-    last = feed.extend(look_back=True)
+    last = feed.extend(feed.Look.LATE)
     for after in (0, last + 1):
         with open_view(server, f"?after={after}") as view:
             assert received(view)["type"] == "resync"
@@ -135,7 +144,7 @@ def test_what_is_no_longer_kept_makes_the_client_read_the_state(
         assert received(view)["job_id"] == job_id
     # So is a backlog that is too long.
     monkeypatch.setattr(feed_rows, "MOST", 2)
-    before = feed.extend(look_back=False)
+    before = feed.extend(feed.Look.SOON)
     for _ in range(3):
         ping()
     with open_view(server, f"?after={before}") as view:

@@ -52,7 +52,7 @@ def hub(url: str) -> Hub:
 
 def feed_reader() -> FeedReader:
     """Return the reader of all topics of an application."""
-    return FeedReader(lambda look_back: feed.extend(look_back=look_back), feed.after)
+    return FeedReader(feed.look, feed.after)
 
 
 class History(NamedTuple):
@@ -76,7 +76,7 @@ def _of_topic(topic: str) -> History:
 
 
 def _span_of_all() -> tuple[int, int]:
-    feed.extend(look_back=True)
+    feed.extend(feed.Look.LATE)
     return feed.span()
 
 

@@ -14,8 +14,6 @@ from materia.events.hub import Listener, Message
 from materia.events.models import Event
 
 EVERY_S = 0.2
-# Late ones are looked for that often.
-LOOK_BACK_EVERY = 25
 AT_ONCE = 500
 
 logger = log.logger(__name__)
@@ -27,12 +25,13 @@ class FeedReader:
     All methods belong to the event loop; the arguments run in threads.
 
     Args:
-        extend: Puts new events into order and returns the last position.
+        extend: Puts new events into order and returns the last position; told the how manieth look
+            it is, for not each goes as far back.
         after: Returns up to so many events after a position.
     """
 
     def __init__(
-        self, extend: Callable[[bool], int], after: Callable[[int, int], list[Event]]
+        self, extend: Callable[[int], int], after: Callable[[int, int], list[Event]]
     ) -> None:
         self._extend, self._after = extend, after
         self._listeners: set[Listener] = set()
@@ -69,7 +68,7 @@ class FeedReader:
         while self._listeners:
             looks += 1
             try:
-                last = await asyncio.to_thread(self._extend, looks % LOOK_BACK_EVERY == 0)
+                last = await asyncio.to_thread(self._extend, looks)
                 if last > self._position:
                     await self._hand_out(last)
             except MateriaError as error:

@@ -7,21 +7,30 @@ from typing import Any
 from materia.events.models import Event
 from materia.store import feed as rows
 from materia.store.database import database
+from materia.store.feed import Look
+
+# One look in so many is for late events, and one in so many for those that are very late.
+LOOK_LATE_EVERY = 25
+LOOK_FAR_EVERY = 1500
 
 
-def extend(*, look_back: bool) -> int:
-    """Put new events into order; returns the last position.
+def look(n: int) -> int:
+    """Do the n-th of the looks for new events, of five a second; returns the last position."""
+    if n % LOOK_FAR_EVERY == 0:
+        return extend(Look.FAR)
+    return extend(Look.LATE if n % LOOK_LATE_EVERY == 0 else Look.SOON)
 
-    Args:
-        look_back: Look for those too that came late, or while nobody followed.
-    """
+
+def extend(far: Look) -> int:
+    """Put new events into order, as far back as is asked; returns the last position."""
     db = database()
-    if not look_back:
+    # What looks often, or at much, holds up nobody who writes as long as there is nothing.
+    if far is not Look.LATE:
         with db.read() as connection:
-            if not rows.has_new(db, connection):
+            if not rows.has_new(db, connection, far):
                 return rows.standing(connection).last
     with db.write() as connection:
-        rows.extend(db, connection, look_back=look_back)
+        rows.extend(db, connection, far)
         return rows.standing(connection).last
 
 

@@ -8,6 +8,7 @@ somebody follows it: each new event gets the next position, in short transaction
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import (
@@ -37,8 +38,19 @@ LATE_S = 60.0
 SOON_S = 2.0
 # Clients that were away for less go on where they were.
 KEPT_S = 3600.0
+# A host stood still, was cut off, or has a clock that is wrong. Positions are kept twice as long,
+# so that no event whose position was deleted is taken for a new one.
+FAR_S = KEPT_S / 2
 # A longer backlog is not put into order: who missed it reads the state anew.
 MOST = 200_000
+
+
+class Look(Enum):
+    """How far back to look for events without a position."""
+
+    SOON = SOON_S
+    LATE = LATE_S
+    FAR = FAR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +81,17 @@ def span(connection: Connection) -> tuple[int, int]:
     return (first or 0, last or 0)
 
 
-def extend(database: Database, connection: Connection, *, look_back: bool) -> bool:
+def extend(database: Database, connection: Connection, look: Look) -> bool:
     """Give the events that have none a position; returns whether there were any.
 
     Args:
         connection: Of a transaction of its own.
-        look_back: Look for those too that came late, and for what came while nobody followed.
+        look: Beyond `Look.SOON` also for what came while nobody followed.
     """
     if not database.is_sqlite:
         connection.execute(text("LOCK TABLE feed IN EXCLUSIVE MODE"))
     now, known = database.time(connection), standing(connection)
-    since, has_hole = _since(connection, known, now, look_back)
+    since, has_hole = _since(connection, known, now, look)
     last = _begin_anew(connection, known, now) if has_hole else known.last
     place = func.row_number().over(order_by=(events.c.time, events.c.topic, events.c.number))
     new = select(literal(last) + place, events.c.topic, events.c.number, literal(now)).where(
@@ -87,7 +99,7 @@ def extend(database: Database, connection: Connection, *, look_back: bool) -> bo
     )
     statement = insert(feed).from_select(["position", "topic", "number", "time"], new)
     added = connection.execute(statement).rowcount > 0
-    if look_back:
+    if look is not Look.SOON:
         # Positions go on from the newest, and its time says until when every event has its own.
         newest = select(func.max(feed.c.position)).scalar_subquery()
         connection.execute(update(feed).where(feed.c.position == newest).values(time=now))
@@ -108,9 +120,10 @@ def _begin_anew(connection: Connection, known: Standing, now: float) -> int:
     return mark
 
 
-def has_new(database: Database, connection: Connection) -> bool:
-    """Tell whether an event that came in time has no position yet."""
-    since = database.time(connection) - SOON_S
+def has_new(database: Database, connection: Connection, look: Look) -> bool:
+    """Tell whether an event that would be found has no position yet."""
+    known = standing(connection)
+    since, _ = _since(connection, known, database.time(connection), look)
     query = select(events.c.number).where(*_is_new(since)).limit(1)
     return connection.execute(query).first() is not None
 
@@ -122,18 +135,26 @@ def _is_new(since: float) -> list[ColumnElement[bool]]:
     return [events.c.time >= since, ~known.exists()]
 
 
-def _since(
-    connection: Connection, known: Standing, now: float, look_back: bool
-) -> tuple[float, bool]:
+def _since(connection: Connection, known: Standing, now: float, look: Look) -> tuple[float, bool]:
     """Return from when on to look, and whether older events are left out."""
-    if not look_back:
+    if look is Look.SOON:
         return now - SOON_S, False
-    since = known.time - LATE_S
     if known.last and known.time > now - KEPT_S:
-        few = select(events.c.time).where(events.c.time >= since).limit(MOST).subquery()
-        if connection.execute(select(func.count()).select_from(few)).scalar_one() < MOST:
+        if look is Look.FAR:
+            # Not before the order began: what is older is nobody's news.
+            begun = connection.execute(select(func.min(feed.c.time))).scalar_one()
+            far = max(now - FAR_S, begun - LATE_S)
+            if _are_few(connection, far):
+                return far, False
+        since = known.time - LATE_S
+        if _are_few(connection, since):
             return since, False
     return now - LATE_S, True
+
+
+def _are_few(connection: Connection, since: float) -> bool:
+    few = select(events.c.time).where(events.c.time >= since).limit(MOST).subquery()
+    return int(connection.execute(select(func.count()).select_from(few)).scalar_one()) < MOST
 
 
 def _is_of(owner: str) -> ColumnElement[bool]:
