@@ -78,6 +78,10 @@ def test_training_goes_to_a_gpu_worker_and_to_the_others_without_one(cluster: Cl
     wait_until(lambda: known("w2@")["state"] == "draining", "it drains")
     assert gpu.stop(timeout_s=15) == 0
     assert states(boot) == ["online", "draining", "offline"]
+    with database().read() as connection:
+        (left,) = event_rows.after(connection, f"worker:{boot}", 1, 1)
+    # It was seen as long as it drained, and not only when it began to.
+    assert known("w2@")["seen_at"] > left["time"] + 0.5
     # The general worker takes the queue again.
     cluster.wait_state(job["id"], "RUNNING")
     row = jobs.get(job["id"])
@@ -126,9 +130,20 @@ def test_only_a_worker_that_was_lost_comes_back(backends: dict[str, str]) -> Non
     workers.leave("b")
     workers.leave("b")
     assert workers.living() == []
+    # One that drains says so again and again, and is lost without; cut off, it comes back as such.
+    with database().write() as connection:
+        connection.exec_driver_sql("UPDATE workers SET seen_at = seen_at - 1000")
+    workers.leave("b")
+    assert workers.note_lost() == 0
+    with database().write() as connection:
+        connection.exec_driver_sql("UPDATE workers SET seen_at = seen_at - 1000")
+    assert workers.note_lost() == 1
+    workers.leave("b")
     workers.gone("b")
+    workers.leave("b")
     workers.seen("b", "general@lab", ["default"], 1)
-    assert states("b") == ["online", "lost", "online", "draining", "offline"]
+    drained = ["draining", "lost", "draining", "offline"]
+    assert states("b") == ["online", "lost", "online", *drained]
     (row,) = workers.every()
     assert (row["state"], row["reason"], row["host"], row["pid"]) == (
         "offline",

@@ -39,8 +39,15 @@ def seen(boot: str, name: str, queues: Collection[str], n_processes: int, **know
 
 
 def leave(boot: str) -> None:
-    """Note that a worker takes no jobs any more, and finishes those that it runs."""
-    _change(boot, WorkerState.DRAINING, [WorkerState.ONLINE])
+    """Note that a worker lives that takes no jobs any more, and finishes those that it runs."""
+    with unit_of_work() as work:
+        if rows.drains(work.database, work.connection, boot):
+            return
+        before = [WorkerState.ONLINE, WorkerState.LOST]
+        row = rows.change(work.connection, boot, WorkerState.DRAINING, before)
+        if row is not None:
+            rows.drains(work.database, work.connection, boot)
+            _tell(work, row)
 
 
 def gone(boot: str, reason: str = "stopped") -> None:
@@ -50,10 +57,9 @@ def gone(boot: str, reason: str = "stopped") -> None:
 
 def note_lost() -> int:
     """Note which workers have gone without a word; returns how many."""
-    config = settings.current()
-    lease_s = config.lease_s
+    lease_s = settings.current().lease_s
     with database().read() as connection:
-        silent = rows.silent(database(), connection, lease_s, config.shutdown_grace_s + lease_s)
+        silent = rows.silent(database(), connection, lease_s)
     for row in silent:
         # One that was seen again meanwhile says so itself within a third of a lease.
         _change(row["boot"], WorkerState.LOST, ALIVE, f"not heard of for {lease_s:g} s")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from materia.store.database import Database
 from materia.store.jobs import JobState, Row
@@ -75,19 +75,16 @@ def living(database: Database, connection: Connection, within_s: float) -> list[
     return rows_of(connection.execute(query.order_by(workers.c.name, workers.c.boot)))
 
 
-def silent(database: Database, connection: Connection, for_s: float, leaving_s: float) -> list[Row]:
-    """Return the workers that should live and were not seen for some time.
+def drains(database: Database, connection: Connection, boot: str) -> bool:
+    """Note that a worker which leaves still lives; False when it is not known to leave."""
+    known = update(workers).where(workers.c.boot == boot, workers.c.state == WorkerState.DRAINING)
+    return bool(connection.execute(known.values(seen_at=database.now())).rowcount)
 
-    Args:
-        for_s: How long.
-        leaving_s: So much longer one may take that leaves, which says nothing until its end.
-    """
-    then = database.now() - for_s
-    is_silent = or_(
-        and_(workers.c.state == WorkerState.ONLINE, workers.c.seen_at < then),
-        and_(workers.c.state == WorkerState.DRAINING, workers.c.seen_at < then - leaving_s),
-    )
-    query = select(workers).where(is_silent)
+
+def silent(database: Database, connection: Connection, for_s: float) -> list[Row]:
+    """Return the workers that should live and were not seen for some time."""
+    is_silent = workers.c.seen_at < database.now() - for_s
+    query = select(workers).where(workers.c.state.in_(ALIVE), is_silent)
     return rows_of(connection.execute(query))
 
 

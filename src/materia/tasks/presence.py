@@ -35,6 +35,7 @@ class Presence:
 
     def __init__(self, parent: Any) -> None:
         self._parent = parent
+        self._leaves = False
         queues = self._queues()
         # One that was started for all work leaves training to a worker that is there for it.
         self._yields = GPU_QUEUE in queues and GENERAL_QUEUE in queues
@@ -50,7 +51,10 @@ class Presence:
         }
 
     def show(self) -> None:
-        """Say that this worker lives, and what it takes."""
+        """Say that this worker lives, and what it takes; one that leaves takes nothing."""
+        if self._leaves:
+            workers.leave(process.boot())
+            return
         parent = self._parent
         n_processes = 1 if issubclass(parent.pool_cls, solo.TaskPool) else parent.concurrency
         queues = self._queues()
@@ -60,6 +64,7 @@ class Presence:
 
     def leave(self) -> None:
         """Say that it takes no jobs any more."""
+        self._leaves = True
         _say_apart(workers.leave)
 
     def end(self) -> None:

@@ -82,7 +82,7 @@ class KeepClaims(bootsteps.StartStopStep):  # type: ignore[misc]
             looks += 1
             try:
                 # First, and at once: a job of this worker may ask which workers live.
-                if renew and not self._stop.is_set():
+                if renew:
                     self._presence.show()
                 self._jobs = process.keeper().look(renew=renew)
                 figures.show_life()
