@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from evidence import Witness
+from evidence import Row, Witness
 from hosts import Host, pid_inside
 
 from stand import RedisServer
@@ -84,7 +84,9 @@ class Storm:
         kinds, weights = zip(*KINDS.items(), strict=True)
         (kind,) = self._chance.choices(kinds, weights)
         well = [host for host in self._hosts if host.is_up and not host.is_cut]
-        host = self._chance.choice(well) if well else None
+        # One that works on something is hit rather than one that does not: there is more to lose.
+        busy = [host for host in well if self._flying(host)]
+        host = self._chance.choice(busy or well) if well else None
         later_s = self._chance.uniform(2.0, 6.0)
         cut_s = self._chance.uniform(2.0, 8.0)
         partition_s = self._lease_s * self._chance.uniform(1.2, 1.5)
@@ -117,14 +119,18 @@ class Storm:
             client.flushall()
         return Strike("flush", None, time.time())
 
+    def _flying(self, host: Host) -> list[Row]:
+        """Return the jobs that a host works on."""
+        return self._witness.in_flight(f"worker@{host.name}")
+
     def _interrupt(self, kind: str, host: Host, action: Callable[[], None]) -> Strike:
-        flying = self._witness.in_flight(f"worker@{host.name}")
+        flying = self._flying(host)
         at = time.time()
         action()
         return Strike(kind, host.name, at, [row["id"] for row in flying])
 
     def _kill_child(self, host: Host) -> Strike:
-        flying = self._witness.in_flight(f"worker@{host.name}")
+        flying = self._flying(host)
         pool = {pid_inside(pid): pid for pid in host.pool()}
         # A job whose process dies three times is quarantined, and rightly so: one is hit once.
         tired = {row["pid"] for row in flying if row["crashes"]}
