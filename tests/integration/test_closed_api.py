@@ -27,6 +27,7 @@ from materia.services.running import RunningJob
 from materia.services.schedules import NewSchedule
 from materia.services.submission import NewJob, submit
 from materia.store import audit as audit_rows
+from materia.store import owners
 from materia.store.database import database
 from serving import BASE, DEFAULTS, ThreadServer, in_process
 
@@ -337,6 +338,24 @@ def test_one_key_that_asks_for_too_much_is_slowed_down_and_no_other(
         assert client.get(f"{BASE}/jobs/{job}").status_code == 200
     with in_process(app, key=second) as client:
         assert client.post(f"{BASE}/jobs", json={"task": PING}).status_code == 202
+
+
+@one_database
+def test_what_its_owner_has_just_seen_is_hidden_from_others_all_the_same(
+    backends: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app()
+    first, second = made("first", "write"), made("second", "write")
+    job = submit(NewJob(PING, owner="first"))["id"]
+    for _ in range(2):
+        with in_process(app, key=first) as client:
+            assert client.get(f"{BASE}/jobs/{job}").status_code == 200
+        with in_process(app, key=second) as client:
+            assert client.get(f"{BASE}/jobs/{job}").status_code == 404
+    # It is not looked up for each request.
+    monkeypatch.delattr(owners, "owner")
+    with in_process(app, key=first) as client:
+        assert client.get(f"{BASE}/jobs/{job}").status_code == 200
 
 
 @one_database
