@@ -199,6 +199,11 @@ def is_as_undisturbed(source: dict[str, Any], witness: Witness, campaign_id: str
     return n_same == len(rows)
 
 
+def is_sound(outcome: Outcome) -> bool:
+    """Return whether everything is as it should be."""
+    return outcome.evidence.is_sound and outcome.same_candidates
+
+
 def report(outcome: Outcome) -> None:
     """Print what became of a campaign."""
     found = outcome.evidence
@@ -289,14 +294,14 @@ def main() -> int:
         for seed in range(chosen.seed, chosen.seed + chosen.trials):
             outcomes.append(campaign(place, seed, chosen.budget, chosen.pause, chosen.lease))
             report(outcomes[-1])
+            if not chosen.smoke and all(map(is_sound, [*outcomes, *([calm] if calm else [])])):
+                # Each by itself: a long run that is ended early has not run in vain.
+                print(write(outcomes, calm, chosen.lease))
     print_recovery(recovery([one.as_dict() for one in outcomes]))
-    everything = [*outcomes, *([calm] if calm else [])]
-    if not all(one.evidence.is_sound and one.same_candidates for one in everything):
+    if not all(map(is_sound, [*outcomes, *([calm] if calm else [])])):
         print(f"NOT sound; logs are in {folder}")
         return 1
     shutil.rmtree(folder)
-    if not chosen.smoke:
-        print(write(outcomes, calm, chosen.lease))
     return 0
 
 
