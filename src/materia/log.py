@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -14,7 +15,8 @@ import orjson
 import structlog
 
 SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|authorization)", re.IGNORECASE)
-URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*:)[^@/\s]+@")
+# Begins with a fixed text: a long word in a line must not cost the square of its length.
+URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^/\s]+@")
 REDACTED = "***"
 _OF_EVERY_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
@@ -49,7 +51,11 @@ class _JsonLines(logging.Formatter):
             "logger": record.name,
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
         }
-        return orjson.dumps(redact(event), default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+        event = redact(event)
+        try:
+            return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:  # a lone surrogate, or a whole number beyond 64 bits
+            return json.dumps(event, default=repr, skipkeys=True)
 
     def _foreign(self, record: logging.LogRecord) -> dict[str, Any]:
         event = {k: v for k, v in vars(record).items() if k not in _OF_EVERY_RECORD}

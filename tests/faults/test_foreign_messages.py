@@ -91,6 +91,10 @@ HARMLESS: dict[str, Any] = {
         headers={"task": "tasks.test.echo", "id": "words", "timelimit": ["a", "b"]}
     ),
     "bad ETA": envelope(headers={"task": "tasks.test.echo", "id": "eta", "eta": "soon"}),
+    "id is half a character": envelope(headers={"task": "tasks.test.echo", "id": "\ud800"}),
+    "id has a line end": envelope(headers={"task": "tasks.test.echo", "id": "a\nb"}),
+    "id is longer than a row's": envelope(headers={"task": "tasks.test.echo", "id": "x" * 256}),
+    "long name of a task": envelope(headers={"task": "x" * 500_000, "id": "long"}),
 }
 
 
@@ -128,6 +132,18 @@ def test_what_celery_can_name_is_reported_and_dropped(cluster: Cluster) -> None:
             redis.lpush("default", json.dumps(tagged))
         still_works(cluster, worker)
         wait_until(lambda: not redis.exists("unacked", "unacked_index"), "nothing is held")
+
+
+def test_arguments_that_no_row_keeps_are_answered(cluster: Cluster) -> None:
+    worker, client = cluster.worker(), cluster.client()
+    for odd in (10**30, "a\ud800b", json.loads("[" * 300 + "]" * 300)):
+        asked = client.send_task("tasks.test.echo", args=[odd], queue="default", priority=77)
+        with pytest.raises(Exception, match="the arguments cannot be kept"):
+            asked.get(timeout=120)
+        row = jobs.get(asked.id)
+        assert (row["state"], row["error"]["code"]) == ("FAILED", "data_invalid")
+        assert row["priority"] == 9
+    still_works(cluster, worker)
 
 
 class Evil:
@@ -256,12 +272,14 @@ def test_foreign_entries_among_those_taken_do_not_hold_up_the_others(
     server = start_redis()
     redis_backed(server)
     raw = json.dumps([envelope(), "", "default"]).encode()
+    half = raw.replace(b'"id": "foreign"', b'"id": "\\ud800"')
     with server.client() as redis:
-        for tag, taken in {"a": b"x", "b": b"[1]", "c": b"\xff", "d": raw}.items():
+        for tag, taken in {"a": b"x", "b": b"[1]", "c": b"\xff", "d": raw, "e": half}.items():
             redis.hset("unacked", tag, taken)
             redis.zadd("unacked_index", {tag: 1.0})
         redis.zadd("unacked_index", {"without an entry": 1.0})
-        assert dispatch.restore_unclaimed() == 4
-        assert json.loads(redis.lpop("default"))["headers"]["id"] == "foreign"
+        assert dispatch.restore_unclaimed() == 5
+        given_back = {json.loads(one)["headers"]["id"] for one in redis.lrange("default", 0, -1)}
+        assert given_back == {"foreign", "\ud800"}
         assert {entry["message"] for entry in aside(redis)} == {"x", "[1]", "\\xff"}
         assert redis.hlen("unacked") == 0

@@ -118,6 +118,18 @@ def test_an_error_amid_a_change_leaves_nothing_and_the_next_one_works(database_u
     database.close()
 
 
+def test_a_text_that_no_database_takes_does_not_keep_the_lock(database_url: str) -> None:
+    database, other = Database(database_url), Database(database_url)
+    with pytest.raises(UnicodeEncodeError) as kept:
+        add(database, "\ud800")
+    # The traceback still holds the cursor that was in use.
+    assert kept.tb is not None
+    assert add(other, "a") == 1
+    assert add(database, "b") == 1
+    database.close()
+    other.close()
+
+
 class Interrupted(Exception):
     """Raised by a signal, as a soft limit is."""
 

@@ -42,6 +42,23 @@ def test_passwords_in_urls_and_secret_looking_keys_are_redacted(lines: io.String
     assert event["nested"] == {"api_key": "***", "deep": [{"token": "***"}]}
 
 
+@pytest.mark.parametrize("kept", ["p@ss@word", "hunter2"])
+def test_a_password_is_redacted_as_a_whole(kept: str) -> None:
+    assert log.redact(f"to redis://u:{kept}@host:1/0, x@y") == "to redis://u:***@host:1/0, x@y"
+
+
+def test_a_long_word_beside_a_url_costs_no_more_than_its_length() -> None:
+    # Milliseconds; as the square of the length it would be an hour, beyond the limit of a test.
+    text = "x" * 3_000_000 + " http://lab/a " + "://a:" * 100_000
+    assert log.redact(text) == text
+
+
+def test_what_is_no_json_is_logged_all_the_same(lines: io.StringIO) -> None:
+    log.logger("y").info("odd", text="a\ud800b", number=10**30, key={(1, 2): 3})
+    event = json.loads(lines.getvalue())
+    assert (event["text"], event["number"]) == ("a\ud800b", 10**30)
+
+
 def test_exceptions_are_part_of_the_object(lines: io.StringIO) -> None:
     try:
         raise ValueError("furnace")

@@ -53,6 +53,11 @@ def _job_id(taken: bytes) -> str | None:
         message: dict[str, Any] = loads(taken.decode())[0]
         headers = message.get("headers") or {}
         # One with an ETA is held on purpose until it is due; one without an id is old-fashioned.
-        return str(headers["id"]) if headers.get("id") and not headers.get("eta") else None
+        if not headers.get("id") or headers.get("eta"):
+            return None
+        job_id = str(headers["id"])
+        # No database can be asked for a lone surrogate; this raises a ValueError.
+        job_id.encode()
+        return job_id
     except (ValueError, TypeError, LookupError, AttributeError):
         return ""

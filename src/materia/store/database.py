@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -242,6 +242,10 @@ class _Kept(threading.local):
         if self.driver is not None:
             driver, self.driver = self.driver, None
             self._cursors.clear()
+            # Closing alone ends nothing as long as a traceback holds a cursor: SQLite would keep
+            # the lock, and with it everybody waiting.
+            with suppress(Exception):
+                driver.rollback()
             driver.close()
 
 

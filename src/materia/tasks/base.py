@@ -7,7 +7,7 @@ answer. `materia.broker.results` stores the answer once, after the job's final r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,7 +21,7 @@ from materia import log
 from materia.broker.app import app
 from materia.broker.messages import HEADER
 from materia.errors import TransientError
-from materia.services import execution, jobs, tasks
+from materia.services import arrivals, execution, jobs, tasks
 from materia.services.execution import (
     Cancelled,
     Claimant,
@@ -48,6 +48,11 @@ class DurableRequest(Request):  # type: ignore[misc]
     """A delivery in the worker's parent: it records how a child ended that cannot say so itself."""
 
     _limits: Sequence[float | None] = (None, None)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not arrivals.is_id(self.id):
+            raise InvalidTaskError(f"the header id is {self.id!a:.100}; {arrivals.ID_RULE}")
 
     @property
     def time_limits(self) -> Sequence[float | None]:
@@ -114,8 +119,9 @@ class DurableRequest(Request):  # type: ignore[misc]
         self._record(lambda: jobs.revoke(arrived, self.id, text, only_waiting=expired))
 
     def _arrived(self) -> NewJob:
-        return _arrived(
-            self.name,
+        # Its own name is what the sender wants it to be shown as.
+        return arrivals.job(
+            self.task.name,
             self.id,
             self.args,
             self.kwargs,
@@ -123,32 +129,6 @@ class DurableRequest(Request):  # type: ignore[misc]
             self.time_limits,
             not self.ignore_result,
         )
-
-
-def _arrived(
-    task: str,
-    task_id: str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    delivery_info: Mapping[str, Any] | None,
-    time_limits: Sequence[float | None] | None,
-    reply: bool,
-) -> NewJob:
-    """Return the job that the message of a plain client asks for."""
-    delivery = delivery_info or {}
-    hard, soft = time_limits or (None, None)
-    return NewJob(
-        task=task,
-        id=task_id,
-        args=args,
-        kwargs=kwargs,
-        queue=delivery.get("routing_key"),
-        priority=delivery.get("priority") or 0,
-        soft_limit_s=soft,
-        hard_limit_s=hard,
-        requested_by="celery",
-        reply=reply,
-    )
 
 
 class DurableTask(Task):  # type: ignore[misc]
@@ -171,9 +151,10 @@ class DurableTask(Task):  # type: ignore[misc]
             raise self._not_claimed(claimant, "interrupted while claiming") from None
         except TransientError as error:
             raise self._not_claimed(claimant, str(error)) from None
+        body = self._checked if self._is_ours() else self._arrived_whole(args, kwargs)
         try:
             return execution.run(
-                job, self._checked, job.row["args"], job.row["kwargs"], SoftTimeLimitExceeded
+                job, body, job.row["args"], job.row["kwargs"], SoftTimeLimitExceeded
             )
         except Retried as error:
             raise Retry(str(error), exc=error.__cause__) from None
@@ -185,6 +166,15 @@ class DurableTask(Task):  # type: ignore[misc]
         """Run the body: what a plain client has sent was not looked at before."""
         tasks.check(self.name, args, kwargs)
         return self.run(*args, **kwargs)
+
+    def _arrived_whole(self, args: Any, kwargs: Any) -> Callable[..., Any]:
+        """Return what runs: nothing that was sent may be missing in the row."""
+        fault = arrivals.fault(args, kwargs)
+
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise fault or AssertionError
+
+        return self._checked if fault is None else refuse
 
     def _is_ours(self) -> bool:
         return bool((self.request.headers or {}).get(HEADER))
@@ -200,7 +190,7 @@ class DurableTask(Task):  # type: ignore[misc]
         request = self.request
         if self._is_ours():
             return execution.claim(request.id, claimant)
-        arrived = _arrived(
+        arrived = arrivals.job(
             self.name,
             request.id,
             args,
