@@ -188,6 +188,44 @@ def test_a_body_cannot_name_what_is_another_owners(
     assert client.post(f"{BASE}/jobs", json=cleanup, headers=bert).status_code == 403
 
 
+def test_tables_of_another_owners_campaign_do_not_exist(
+    client: httpx.Client, ids: dict[str, str]
+) -> None:
+    root = settings.current().data_root
+    names = [f"{folder}/{ids['campaign_id']}/t.csv" for folder in ("campaigns", "exports")]
+    for name in (*names, "shared.csv"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x,y\n" + "".join(f"0.{i},{i}\n" for i in range(1, 10)))
+    (root / "link.csv").symlink_to(root / names[1])
+    anna, bert = bearer(made("anna", "write")), bearer(made("bert", "write"))
+    listed = client.get(f"{BASE}/datasets", headers=bert).json()["items"]
+    assert [one["path"] for one in listed] == ["shared.csv"]
+    assert client.get(f"{BASE}/datasets", headers=anna).json()["total"] == 2
+
+    def asked(name: str, who: dict[str, str]) -> list[httpx.Response]:
+        task, given = "tasks.data_tasks.aggregate_data", {"data_sources": ["shared.csv", name]}
+        of_table = {**DEFINITION, "evaluator": {"type": "table", "options": {"file": name}}}
+        return [
+            client.get(f"{BASE}/datasets/{name}", headers=who),
+            client.post(f"{BASE}/jobs", json={"task": task, "kwargs": given}, headers=who),
+            client.post(f"{BASE}/campaigns/run", json=of_table, headers=who),
+        ]
+
+    folder = f"exports/{ids['campaign_id']}"
+    for name in (*names, "link.csv", f"./shared.csv/../{names[0]}"):
+        refused = asked(name, bert)
+        assert all(one.is_client_error for one in refused), [one.text for one in refused]
+        assert not any("line" in one.text and "0.1" in one.text for one in refused)
+    assert client.get(f"{BASE}/datasets/{folder}", headers=bert).status_code == 404
+    assert client.get(f"{BASE}/datasets/{folder}", headers=anna).is_success
+    assert all(one.is_success for one in asked(names[0], anna))
+    mine = {"name": "mine", "dataset_path": folder}
+    assert client.post(f"{BASE}/retrainings", json=mine, headers=bert).is_client_error
+    sent = {"path": f"{folder}/u.csv"}
+    there = client.post(f"{BASE}/datasets", params=sent, content=b"a,b\n1,2\n", headers=bert)
+    assert there.status_code == 404
+
+
 def test_what_a_key_makes_is_its_owners(client: httpx.Client) -> None:
     secret = bearer(made("anna-laptop", "write", owner="anna"))
     started = client.post(f"{BASE}/campaigns/run", json=DEFINITION, headers=secret).json()
@@ -437,6 +475,9 @@ def test_every_post_honours_an_idempotency_key(client: httpx.Client, ids: dict[s
                 assert again.json() == first.json(), path
             other = admin.post(f"{BASE}/jobs", json={"task": PING, "priority": 1}, headers=once)
             assert other.status_code == 409, path
+            if path == "/campaigns/{campaign_id}/earlier":
+                asked = {"replace": "true"}
+                assert admin.post(url, json=body, params=asked, headers=once).status_code == 409
     assert set(BODIES) | set(ELSEWHERE) <= set(posts)
 
 

@@ -50,7 +50,7 @@ def test_a_campaign_with_imported_rows_equals_one_that_had_them_from_the_start(
     assert n_earlier(made["id"]) == 3
     # The same again changes nothing; others need a word.
     assert client.campaigns.import_earlier(made["id"], ROWS) == taken
-    with pytest.raises(ConflictError, match="begins with 'earlier/branin-currin-"):
+    with pytest.raises(ConflictError, match=rf"begins with 'campaigns/{made['id']}/earlier-"):
         client.campaigns.import_earlier(made["id"], ROWS[:1])
 
     cluster.worker()
@@ -109,7 +109,7 @@ def test_every_bad_row_is_named_and_nothing_is_taken_in(client: Client, tmp_path
     with pytest.raises(NotFoundError):
         client.campaigns.import_earlier("nothing", ROWS)
     assert client.campaigns.get(made["id"])["definition"] == before
-    assert not list(settings.current().data_root.glob("earlier/*"))
+    assert not list(settings.current().data_root.glob("campaigns/*/*"))
 
 
 def test_commands_create_import_and_start(client: Client, tmp_path: Path) -> None:

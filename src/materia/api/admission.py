@@ -16,10 +16,11 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from materia import visibility
 from materia.api.pace import Pace, too_many
 from materia.api.problems import CODES, HINTS, Refusal, of_error, problem
 from materia.errors import TransientError
-from materia.services import keys
+from materia.services import access, keys
 from materia.services.audit import Entry, Record
 from materia.services.keys import Caller, RefusedKey
 from materia.services.running import storable
@@ -87,7 +88,8 @@ class Admission:
             if refusal is not None:
                 await refuse(refusal, scope, receive, seen.send)
             else:
-                await self._app(scope, receive, seen.send)
+                with visibility.hiding(access.hidden_files(state["caller"])):
+                    await self._app(scope, receive, seen.send)
         finally:
             self._n_served -= n_more
             self._note(scope, seen)

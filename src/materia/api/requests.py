@@ -46,7 +46,8 @@ def once_of(request: Request, key: str | None, body: bytes) -> Once | None:
             "a UUID is a good key",
             path="Idempotency-Key",
         )
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body)
+    query = f"?{request.url.query}" if request.url.query else ""
+    digest = hashlib.sha256(f"{request.method} {request.url.path}{query}\n".encode() + body)
     caller: Caller = request.state.caller
     return Once(caller.owner, key, digest.hexdigest())
 

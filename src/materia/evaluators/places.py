@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from materia import visibility
 from materia.errors import AccessError, DataError
 
 
@@ -37,13 +38,18 @@ class Places:
         if not name or "\0" in name:
             raise DataError("the path of a file is empty or holds a NUL character")
         start = self.base_dir or (self.roots[0] if self.roots else Path())
-        target = (start / name).resolve()
+        try:
+            target = (start / name).resolve()
+            is_file = target.is_file()
+        except (OSError, RuntimeError) as error:  # too long, or links that lead round in a circle
+            what = f"the file '{name[:40]}…' cannot be looked at: {error}"[:200]
+            raise DataError(what, "name an ordinary file") from error
         if not any(target.is_relative_to(root) for root in self.roots):
             raise AccessError(
                 f"'{name}' lies outside the folders that may be read",
                 "put the file below the data root, or add its folder to MATERIA_DATA_ROOTS",
             )
-        if not target.is_file():
+        if not is_file or visibility.is_hidden(target):
             raise DataError(
                 f"there is no file '{name}'",
                 "a relative path starts at the folder of the definition"

@@ -1,15 +1,19 @@
 """Whose work is whose: what belongs to another owner does not exist for a caller.
 
 Campaigns, jobs and schedules have owners. Datasets, models and retrainings are the lab's: they are
-files below the data root, which every task may read.
+files below the data root, which every task may read. Those that a campaign has written are the
+campaign's.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from materia import settings
 from materia.errors import AccessError, NotFoundError
 from materia.services import campaigns, jobs, schedules
 from materia.services.keys import Caller
@@ -24,6 +28,8 @@ UNKNOWN: dict[str, Callable[[str], NotFoundError]] = {
 """The error for an id that does not exist, by noun; that of another owner gets the same."""
 
 CAMPAIGN_TASKS = "tasks.campaign_tasks."
+CAMPAIGN_FILES = ("campaigns", "exports")
+"""Folders of the data root with a folder for each campaign, by its id."""
 ADMIN_TASKS = frozenset(
     {
         "tasks.campaign_tasks.cleanup_old_checkpoints",
@@ -92,3 +98,22 @@ def require_task(caller: Caller, task: str, args: Sequence[Any], kwargs: Mapping
         for campaign_id in [kwargs.get("campaign_id"), *args[:1]]:
             if isinstance(campaign_id, str):
                 require(caller, "campaign", campaign_id)
+
+
+def hidden_files(caller: Caller | None) -> Callable[[Path], bool] | None:
+    """Return what tells which files do not exist for a caller; None when all do."""
+    if caller is None or caller.is_admin:
+        return None
+    root = settings.current().data_root.resolve()
+
+    @cache
+    def is_foreign(campaign_id: str) -> bool:
+        with database().read() as connection:
+            exists, owner = owners.owner(connection, "campaign", campaign_id)
+        return exists and owner != caller.owner
+
+    def is_hidden(path: Path) -> bool:
+        places = path.relative_to(root).parts if path.is_relative_to(root) else ()
+        return len(places) > 1 and places[0] in CAMPAIGN_FILES and is_foreign(places[1])
+
+    return is_hidden

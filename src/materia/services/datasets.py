@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from materia import settings
+from materia import settings, visibility
 from materia.errors import DataError, MateriaError, NotFoundError
 from materia.services import files
 from materia.services.arguments import TABLES
@@ -64,7 +64,9 @@ def every() -> list[Row]:
             _look(folder, names, listing)
             if listing.n_files >= MAX_FILES:
                 break
-    found = sorted(listing.found.values(), key=lambda one: one.path)
+    root = settings.current().data_root.resolve()
+    seen = [one for one in listing.found.values() if not visibility.is_hidden(root / one.path)]
+    found = sorted(seen, key=lambda one: one.path)
     keys = ("path", "kind", "n_files", "size_bytes", "changed_at")
     with database().read() as connection:
         known = {row["path"]: row for row in rows.every(connection)}

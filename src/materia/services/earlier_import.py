@@ -27,7 +27,6 @@ from materia.store import campaigns as campaign_rows
 from materia.store.campaigns import CampaignState
 from materia.store.jobs import Row
 
-FOLDER = "earlier"
 ERROR_SUFFIX = " (standard error)"
 # So many bad rows are named one by one.
 MOST_NAMED = 1000
@@ -61,7 +60,7 @@ def take(
     """
     campaign = _require_created(campaigns.get(campaign_id))
     digest = hashlib.sha256(content).hexdigest()
-    name = f"{FOLDER}/{campaign['name']}-{digest[:16]}.csv"
+    name = f"campaigns/{campaign_id}/earlier-{digest[:16]}.csv"
     chosen = choice.model_copy(update={"dataset": name})
     definition = Definition.model_validate(campaign["definition"]).model_copy(
         update={"warm_start": chosen}

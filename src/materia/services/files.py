@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from materia import settings
-from materia.errors import AccessError, DataError
+from materia import settings, visibility
+from materia.errors import AccessError, DataError, NotFoundError
 
 MAX_PART_BYTES = 255
 """Of the name of a file or folder, as file systems allow."""
+MAX_PATH_BYTES = 4095
 ROOTS_HINT = "put it below the data root, or add its folder to MATERIA_DATA_ROOTS"
 
 
@@ -19,6 +20,7 @@ def resolve(name: str) -> Path:
     Raises:
         AccessError: Its resolved target lies outside every allowed folder; nothing was read.
         DataError: It is no path.
+        NotFoundError: It belongs to another owner than the caller of this request.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise DataError(
@@ -28,9 +30,17 @@ def resolve(name: str) -> Path:
     if any(len(os.fsencode(part)) > MAX_PART_BYTES for part in Path(name).parts):
         what = f"{name[:40] + '…'!r} has a part that is longer than {MAX_PART_BYTES} bytes"
         raise DataError(what, "no file can be called so; shorten it")
-    target = (config.data_root / name).resolve()
+    try:
+        target = (config.data_root / name).resolve()
+    except (OSError, RuntimeError) as error:  # far too long, or links that lead round in a circle
+        raise DataError(f"{name[:40]!r} is no path: {error}"[:200], "name a file") from error
+    if len(os.fsencode(target)) > MAX_PATH_BYTES:
+        what = f"{name[:40] + '…'!r} is longer than {MAX_PATH_BYTES} bytes with the data root"
+        raise DataError(what, "no file can be called so; shorten it")
     if not any(target.is_relative_to(root) for root in config.allowed_roots):
         raise AccessError(f"{name!r} lies outside the folders that tasks may touch", ROOTS_HINT)
+    if visibility.is_hidden(target):
+        raise NotFoundError(f"there is no file {name!r}", "`materia dataset list` shows the tables")
     return target
 
 

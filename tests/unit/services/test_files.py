@@ -10,6 +10,7 @@ import pytest
 
 from materia import settings
 from materia.errors import AccessError, DataError
+from materia.evaluators.places import Places
 from materia.services import files
 
 
@@ -58,6 +59,16 @@ def test_a_link_is_judged_by_its_target(root: Path, tmp_path: Path) -> None:
 def test_what_is_no_path_is_refused(root: Path, name: object) -> None:
     with pytest.raises(DataError):
         files.readable(name)  # type: ignore[arg-type]
+
+
+def test_what_cannot_even_be_looked_at_is_refused(root: Path) -> None:
+    (root / "a").symlink_to(root / "b")
+    (root / "b").symlink_to(root / "a")
+    for name in ("a/x.csv", "x" * 300, "y/" * 3000 + "z.csv"):
+        with pytest.raises(DataError):
+            files.readable(name)
+        with pytest.raises(DataError):
+            Places.of([root]).find(name)
 
 
 def test_folders_devices_and_missing_files_are_told_apart(root: Path) -> None:
