@@ -10,8 +10,10 @@ from campaigns_under_test import branin_currin, finished, golden, params_of
 from materia import settings
 from materia.errors import DefinitionError, StateError
 from materia.events.models import campaign_topic
-from materia.services import campaign_views, campaigns, jobs, submission
+from materia.services import campaign_steps, campaign_views, campaigns, jobs, submission
+from materia.services.running import Superseded
 from materia.services.submission import NewJob
+from materia.services.work import unit_of_work
 from materia.store import events as event_rows
 from materia.store.database import database
 from servers import wait_until
@@ -128,6 +130,18 @@ def test_a_finished_campaign_cannot_be_stopped() -> None:
         rows.change(connection, started["campaign_id"], {"state": "completed"})
     with pytest.raises(StateError, match="completed"):
         campaigns.stop(started["campaign_id"])
+
+
+@pytest.mark.usefixtures("backends")
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_front_that_is_asked_for_before_there_are_candidates_moves_nothing(starts: bool) -> None:
+    campaign_id = campaigns.run(branin_currin(), starts=starts)["campaign_id"]
+    before = campaigns.get(campaign_id)
+    effects = campaign_steps.compute_pareto_front(campaign_id, 0).effects
+    assert effects is not None
+    with pytest.raises(Superseded, match="has no candidates yet"), unit_of_work() as work:
+        effects(work)
+    assert campaigns.get(campaign_id) == before
 
 
 def test_a_campaign_over_a_table_ends_when_every_row_was_asked(cluster: Cluster) -> None:

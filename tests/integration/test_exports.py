@@ -82,7 +82,7 @@ def campaign_of(n: int) -> str:
 def exported(campaign_id: str, kind: str) -> tuple[dict[str, Any], Path]:
     """Return the result of an export, and its file."""
     result = export_results.export_results(campaign_id, kind).result
-    assert result["status"] == "completed"
+    assert result["status"] == "success"
     path = settings.current().data_root / result["file"]
     assert path.stat().st_size == result["size_bytes"]
     assert [one.name for one in path.parent.iterdir()] == [path.name]

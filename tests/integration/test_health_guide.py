@@ -66,7 +66,7 @@ def test_the_examples_run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> 
         assert set(cluster.wait(job_id)["result"]["parts"]) <= set(parts_of_the_page())
         submitted = [materia(line).split()[0] for line in (send + clean_ups).splitlines()[:3]]
         results = [cluster.wait(found_id(text))["result"] for text in submitted]
-        assert [result["status"] for result in results] == ["sent", "completed", "completed"]
+        assert [result["status"] for result in results] == ["sent", "completed", "success"]
         for line in clean_ups.splitlines()[2:]:
             materia(line)
         assert schedules.get("daily-cleanup-of-checkpoints")["kwargs"] == {"keep_last": 10}

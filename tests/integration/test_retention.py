@@ -263,7 +263,7 @@ def test_old_checkpoints_go_but_never_the_newest_of_a_campaign_that_goes_on() ->
     folders = [checkpoints(name, ages) for name in (running, over, "deleted")]
     result = retention.cleanup_old_checkpoints(3, 7).result
     assert [iterations(folder) for folder in folders] == [[3, 4, 5], [3, 4, 5], [5]]
-    assert (result["status"], result["campaigns"]) == ("completed", 3)
+    assert (result["status"], result["campaigns"]) == ("success", 3)
     assert (result["checkpoints_deleted"], result["space_freed"]) == (8, 80)
     retention.cleanup_old_checkpoints(0, 0)
     assert [iterations(folder) for folder in folders] == [[5], [], []]

@@ -314,6 +314,10 @@ def compute_pareto_front(campaign_id: str, iteration: int) -> Outcome:
         if campaign is None or campaign["iteration"] != iteration:
             raise Superseded("the campaign has gone on without this step")
         goes_on = campaign["state"] in life.GOES_ON
+        # Whoever sends the step by hand may be early.
+        has_any = campaign_rows.has_candidates(work.connection, campaign_id, iteration)
+        if not has_any and campaign["state"] in (CampaignState.CREATED, *life.GOES_ON):
+            raise Superseded(f"iteration {iteration} has no candidates yet")
         if goes_on and campaign_rows.n_proposed(work.connection, campaign_id):
             raise Superseded("candidates of the iteration are still being evaluated")
         campaign_rows.mark_front(work.connection, campaign_id, on_front)

@@ -60,7 +60,7 @@ def export_results(campaign_id: str, format: str) -> Outcome:  # noqa: A002 - as
             export_files.write(folder / path.name, columns, rows, n_rows)
         size = (folder / path.name).stat().st_size
     result = {
-        "status": "completed",
+        "status": "success",
         "campaign_id": campaign_id,
         "format": format,
         "file": files.shown(path),

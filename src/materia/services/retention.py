@@ -256,7 +256,7 @@ def cleanup_old_checkpoints(keep_last: Any, older_than_days: Any) -> Outcome:
             )
 
     result = {
-        "status": "completed",
+        "status": "success",
         "checkpoints_deleted": freed.files,
         "space_freed": freed.space,
         "campaigns": len(names),
