@@ -20,8 +20,9 @@ _DIFFERENCE = 1e-6
 # curvature yet.
 _SHARES = np.array([1.0, 0.3, 0.08, 0.01])
 _FIRST_LENGTH, _LENGTH = 0.03, 0.3
-# Ends when no point gained more.
+# A point whose step gained no more than this goes no further.
 _STALL_GAIN = 1e-5
+_N_TRIAL_STEPS = 3
 
 
 def climb(
@@ -31,6 +32,7 @@ def climb(
     columns: NDArray[np.intp],
     *,
     n_steps: int,
+    n_kept: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return where each point got to, (r, d), and its value, (r,); never below where it began.
 
@@ -40,37 +42,51 @@ def climb(
         starts: (r, d).
         values: Of the starts, (r,).
         columns: Those along which points may move, (k,).
-        n_steps: Most steps, of r (k + 4) values each.
+        n_steps: Most steps of a point, of k + 4 values each. It stops where a step gains little.
+        n_kept: Only so many, the best, go on after the first few steps; by default all.
     """
     r, d = starts.shape
-    x, best, rows = starts.copy(), values.copy(), np.arange(r)
-    slope = np.zeros((r, d))
+    x, best = starts.copy(), values.copy()
+    slope, moved = np.zeros((r, d)), np.zeros((r, d))
     inverse = np.broadcast_to(np.eye(d), (r, d, d)).copy()
     is_first = np.ones(r, dtype=np.bool_)
-    moved = np.zeros((r, d))
-    for _ in range(n_steps):
-        before, slope = slope, _slope(function, x, best, columns)
-        _learn(inverse, is_first, moved, before - slope)
-        is_held = ((x <= 0.0) & (slope < 0.0)) | ((x >= 1.0) & (slope > 0.0))
-        free = np.where(is_held, 0.0, slope)
-        step = np.where(is_held, 0.0, np.einsum("rij,rj->ri", inverse, free))
-        is_downhill = np.sum(step * free, axis=1) <= 0.0
-        step[is_downhill] = free[is_downhill]
-        length = np.sqrt(np.sum(step * step, axis=1))
-        longest = np.where(is_first, _FIRST_LENGTH, _LENGTH)
-        step *= np.minimum(1.0, longest / np.maximum(length, 1e-300))[:, None]
-        tried = np.clip(x[:, None] + _SHARES[:, None] * step[:, None], 0.0, 1.0)
-        found = function(tried.reshape(-1, d)).reshape(r, -1)
-        top = np.argmax(found, axis=1)
+    going = np.arange(r)
+    for n_done in range(n_steps):
+        if n_kept is not None and n_done == _N_TRIAL_STEPS and len(going) > n_kept:
+            going = going[np.sort(np.argsort(-best[going], kind="stable")[:n_kept])]
+        now = _slope(function, x[going], best[going], columns)
+        inverse[going], is_first[going] = _learnt(
+            inverse[going], is_first[going], moved[going], slope[going] - now
+        )
+        slope[going] = now
+        step = _steps(x[going], now, inverse[going], is_first[going])
+        tried = np.clip(x[going, None] + _SHARES[:, None] * step[:, None], 0.0, 1.0)
+        found = function(tried.reshape(-1, d)).reshape(len(going), -1)
+        rows, top = np.arange(len(going)), np.argmax(found, axis=1)
         with np.errstate(invalid="ignore"):
-            gain = found[rows, top] - best
+            gain = found[rows, top] - best[going]
         is_better = gain > 0.0
-        moved = np.where(is_better[:, None], tried[rows, top] - x, 0.0)
-        x += moved
-        best = np.where(is_better, found[rows, top], best)
-        if not np.any(is_better & (gain > _STALL_GAIN)):
+        moved[going] = np.where(is_better[:, None], tried[rows, top] - x[going], 0.0)
+        x[going] += moved[going]
+        best[going] = np.where(is_better, found[rows, top], best[going])
+        going = going[is_better & (gain > _STALL_GAIN)]
+        if len(going) == 0:
             break
     return x, best
+
+
+def _steps(
+    x: FloatArray, slope: FloatArray, inverse: FloatArray, is_first: NDArray[np.bool_]
+) -> FloatArray:
+    """Return the steps to try, (r, d), none of them out of the cube from where x is held."""
+    is_held = ((x <= 0.0) & (slope < 0.0)) | ((x >= 1.0) & (slope > 0.0))
+    free = np.where(is_held, 0.0, slope)
+    step = np.where(is_held, 0.0, np.einsum("rij,rj->ri", inverse, free))
+    is_downhill = np.sum(step * free, axis=1) <= 0.0
+    step[is_downhill] = free[is_downhill]
+    length = np.sqrt(np.sum(step * step, axis=1))
+    longest = np.where(is_first, _FIRST_LENGTH, _LENGTH)
+    return np.asarray(step * np.minimum(1.0, longest / np.maximum(length, 1e-300))[:, None])
 
 
 def _slope(
@@ -90,8 +106,10 @@ def _slope(
     return np.where(np.isfinite(slope), slope, 0.0)
 
 
-def _learn(inverse: FloatArray, is_first: NDArray[np.bool_], s: FloatArray, y: FloatArray) -> None:
-    """Update the inverse of the negative curvature, (r, d, d), from steps and changes of slope.
+def _learnt(
+    inverse: FloatArray, is_first: NDArray[np.bool_], s: FloatArray, y: FloatArray
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the inverse of the negative curvature, (r, d, d), and who still knows none of it.
 
     Args:
         inverse: Changed where the curvature along the step is that of a maximum.
@@ -107,3 +125,4 @@ def _learn(inverse: FloatArray, is_first: NDArray[np.bool_], s: FloatArray, y: F
             is_first[i] = False
         V = np.eye(d) - np.multiply.outer(s[i], y[i]) / sy[i]
         inverse[i] = V @ inverse[i] @ V.T + np.multiply.outer(s[i], s[i]) / sy[i]
+    return inverse, is_first

@@ -25,9 +25,13 @@ Acquisition = Callable[[FloatArray], FloatArray]
 # A posterior of n observations costs n^2 per point: with many of them fewer searches run.
 _MIN_RUNS, _MAX_RUNS, _RUN_OBSERVATIONS = 2, 8, 2400
 _MIN_GENERATIONS, _MAX_GENERATIONS = 40, 150
-# Where points can climb, CMA-ES only has to find the hills, and the best runs are finished so.
-_FEW_GENERATIONS, _N_CLIMBING, _N_STEPS = 12, 4, 12
-_N_NEIGHBOURS = 256
+# Where points can climb, CMA-ES only has to find the hills: more runs, few generations. The best of
+# them climb, and the better half of these to the top.
+_RUNS_BEFORE_CLIMBING, _FEW_GENERATIONS = 10, 5
+_N_CLIMBING, _N_TO_THE_TOP, _N_STEPS = 4, 2, 15
+# Points that are looked at before a search, everywhere and half as many around the best ones: fewer
+# where each costs more.
+_MIN_CLOUD, _MAX_CLOUD, _CLOUD_OBSERVATIONS = 128, 512, 51_200
 _MAX_MOVES = 10
 # Points closer than this in every ordered column, the same in all others, are one experiment for a
 # surrogate that believes in noise of more than this variance, in standardised units.
@@ -129,14 +133,17 @@ class Proposer:
             surrogate = surrogate.believe(known.pending, is_open)
         success = Success.of(known.measured, known.failed, known.surrogate)
         affordable = _RUN_OBSERVATIONS // max(len(known.measured), 1)
-        n_runs = min(max(affordable, _MIN_RUNS), _MAX_RUNS)
+        most = _RUNS_BEFORE_CLIMBING if len(self._climbed_columns) else _MAX_RUNS
+        n_runs = min(max(affordable, _MIN_RUNS), most)
+        affordable = _CLOUD_OBSERVATIONS // max(len(known.measured), 1)
+        n_cloud = min(max(affordable, _MIN_CLOUD), _MAX_CLOUD)
         choice = self._choice(known, chosen(self._acquisition_name, known.surrogate), rng)
         points = np.vstack([known.X, known.pending])
         proposals: list[Proposal] = []
         for _ in range(n):
             improvement = choice.improvement(surrogate, points, turned)
             acquisition = self._acquisition(surrogate, improvement, success)
-            found = self._search(acquisition, seeds, taken, asked, rng, n_runs)
+            found = self._search(acquisition, seeds, taken, asked, rng, n_runs, n_cloud)
             if found is None:
                 break
             params, value = found
@@ -268,6 +275,7 @@ class Proposer:
         asked: FloatArray,
         rng: np.random.Generator,
         n_runs: int,
+        n_cloud: int,
     ) -> tuple[Params, float] | None:
         """Return the best point that is not taken and its acquisition value, or None.
 
@@ -278,7 +286,7 @@ class Proposer:
             blocks = np.array_split(X, -(-len(X) // _BLOCK))
             values = np.concatenate([acquisition(block) for block in blocks])
             return self._best_free(X, values, taken)
-        X = np.vstack([X, self._neighbours(seeds, rng)])
+        X = np.vstack([X[:n_cloud], self._neighbours(seeds, rng, n_cloud // 2)])
         values = acquisition(X)
         n_generations = min(_MIN_GENERATIONS + 5 * self._space.d, _MAX_GENERATIONS)
         climbed = self._climbed_columns
@@ -293,7 +301,12 @@ class Proposer:
         if len(climbed):
             top = np.argsort(-best_values, kind="stable")[:_N_CLIMBING]
             best, best_values = climb(
-                acquisition, best[top], best_values[top], climbed, n_steps=_N_STEPS
+                acquisition,
+                best[top],
+                best_values[top],
+                climbed,
+                n_steps=_N_STEPS,
+                n_kept=_N_TO_THE_TOP,
             )
         X, values = np.vstack([best, X]), np.concatenate([best_values, values])
         if self._space.discrete.any():
@@ -348,9 +361,7 @@ class Proposer:
 
         return judged
 
-    def _neighbours(
-        self, seeds: FloatArray, rng: np.random.Generator, n: int = _N_NEIGHBOURS
-    ) -> FloatArray:
+    def _neighbours(self, seeds: FloatArray, rng: np.random.Generator, n: int) -> FloatArray:
         """Return feasible points around seeds: small and larger steps in some of the columns."""
         d = self._space.d
         if len(seeds) == 0:

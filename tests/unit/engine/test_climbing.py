@@ -55,3 +55,18 @@ def test_plateaus_and_infinite_values_are_left_as_they_are():
     for flat in (np.zeros, lambda n: np.full(n, -np.inf)):
         ends, values = climbed(lambda X, flat=flat: flat(len(X)), starts)
         assert np.array_equal(ends, starts) and np.array_equal(values, flat(2))
+
+
+def test_after_a_few_steps_only_the_best_go_on():
+    looked_at = []
+
+    def cones(X):
+        looked_at.append(len(X))
+        return np.max([h - np.sum((X - h) ** 2, axis=1) ** 0.55 for h in (0.2, 0.5, 0.8)], axis=0)
+
+    starts = np.array([[0.25, 0.3], [0.45, 0.6], [0.7, 0.75]])
+    values = cones(starts)
+    ends, found = climb(cones, starts, values, np.arange(2), n_steps=12, n_kept=1)
+    assert np.all(found >= values) and np.argmax(found) == 2
+    assert ends[2] == pytest.approx([0.8, 0.8], abs=0.01)
+    assert looked_at[1] == 3 * 2 and looked_at[-1] == 4
