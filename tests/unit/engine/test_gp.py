@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from materia.engine.surrogates import evidence, gp, independent
 from materia.engine.surrogates.evidence import Hyperparameters, LogPosterior
 from materia.engine.surrogates.gp import GaussianProcess
-from materia.engine.surrogates.kernels import ROUGH, SMOOTH
+from materia.engine.surrogates.kernels import ANALYTIC, ROUGH, SMOOTH
 from materia.engine.surrogates.warping import Warp, compression
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -34,7 +34,7 @@ def test_the_gradient_agrees_with_finite_differences(d, n, has_errors, seed):
     X = rng.random((n, d))
     X[:, -1] = np.rint(2 * X[:, -1]) / 2
     sem = np.where(rng.random(n) < 0.5, 0.1, np.nan) if has_errors else unknown(n)
-    smoothness = SMOOTH if seed % 2 else ROUGH
+    smoothness = (ROUGH, SMOOTH, ANALYTIC)[seed % 3]
     posterior = LogPosterior(X, rng.standard_normal(n), sem, (d - 1,), smoothness)
     others = [rng.normal(-5, 1), rng.normal(0, 1), rng.normal(-0.5, 0.5)]
     theta = np.append(rng.normal(-0.5, 0.7, d), others)
@@ -226,7 +226,7 @@ def test_the_smoothness_is_that_of_the_outcomes_and_their_variance_never_below_w
     X = points(80, 2)
     smooth = gp.fit(X, np.exp(np.sin(3 * X[:, 0]) + X[:, 1]), unknown(80))
     rough = gp.fit(X, np.abs(X[:, 0] - 0.5) + np.abs(X[:, 1] - 0.3), unknown(80))
-    assert (smooth.smoothness, rough.smoothness) == (SMOOTH, ROUGH)
+    assert (smooth.smoothness, rough.smoothness) == (ANALYTIC, ROUGH)
     assert smooth.signal > 2.0
     white = gp.fit(X, np.random.default_rng(0).standard_normal(80), unknown(80))
     assert white.signal == 1.0 and white.noise > 0.3

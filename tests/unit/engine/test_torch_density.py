@@ -15,7 +15,7 @@ from materia import settings
 from materia.engine.surrogates import evidence
 from materia.engine.surrogates.evidence import Evidence, LogPosterior
 from materia.engine.surrogates.gp import KIND
-from materia.engine.surrogates.kernels import ROUGH, SMOOTH
+from materia.engine.surrogates.kernels import ANALYTIC, ROUGH, SMOOTH
 from materia.engine.surrogates.model import Sample
 from materia.errors import DeviceError
 from materia.services import devices
@@ -48,7 +48,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, torch: str) -> None:
 
 
 @needs_torch
-@pytest.mark.parametrize("smoothness", [ROUGH, SMOOTH])
+@pytest.mark.parametrize("smoothness", [ROUGH, SMOOTH, ANALYTIC])
 def test_density_and_gradient_are_those_of_numpy(smoothness: float) -> None:
     from materia.engine.surrogates.torch_density import TorchLogPosterior
 

@@ -11,12 +11,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from materia.engine.surrogates.descent import descend
 from materia.engine.surrogates.features import Features
 from materia.engine.surrogates.kernels import (
+    ANALYTIC,
     MEAN_VARIANCE,
     ROUGH,
     SMOOTH,
@@ -32,6 +35,8 @@ FloatArray = NDArray[np.float64]
 MIN_NOISE, MAX_NOISE = 1e-6, 1.0
 # Log evidence that a warp must gain before it is preferred to none.
 _WARP_MARGIN = 2.0
+# The same of the kernel whose intervals do not cover where it is not the right one.
+_ANALYTIC_MARGIN = 2.0
 # Exploration begins anew when the observations have grown by so much, and sees so many at most.
 _FIRST, _GROWTH, _EXPLORED = 16, 1.2, 100
 # With more observations than these the search goes over to all by way of so many, and few steps are
@@ -39,9 +44,11 @@ _FIRST, _GROWTH, _EXPLORED = 16, 1.2, 100
 _MANY = 400
 # Only with more than so many is a device asked: what few observations cost is the way to it.
 ON_DEVICE_FROM = _MANY
-_EXPLORING = {"maxiter": 60, "ftol": 1e-4}
-_FINISHING = {"maxiter": 40, "ftol": 1e-4}
-_FEW_STEPS = {"maxiter": 6, "ftol": 1e-6}
+# What log density a step must promise for the search to go on. Modes found more closely predict no
+# better; those found less closely depend on the order of the observations.
+_EXPLORING = {"max_steps": 60, "tolerance": 0.05}
+_FINISHING = {"max_steps": 40, "tolerance": 0.01}
+_FEW_STEPS = {"max_steps": 6, "tolerance": 0.01}
 
 # Typical lengthscale: lognormal, its median growing with the square root of the dimension (C.
 # Hvarfner, E. O. Hellsten, L. Nardi, "Vanilla Bayesian optimization performs great in high
@@ -208,6 +215,8 @@ class Mode:
         is_warped: Whether the outcomes were compressed.
         value: Negative log posterior density, of the outcomes on the scale of the warp.
         scale: Scale that standardised them.
+        curvature: Of `value` by `theta`; None if unknown.
+        n: Number of observations that it belongs to.
     """
 
     theta: FloatArray
@@ -215,6 +224,8 @@ class Mode:
     is_warped: bool
     value: float = math.inf
     scale: float = 1.0
+    curvature: FloatArray | None = None
+    n: int = 0
 
 
 @dataclass(frozen=True)
@@ -251,15 +262,27 @@ class Evidence(Sample):
 
         return TorchLogPosterior(*given, device=self.device)
 
-    def descend(self, begin: Mode, options: Mapping[str, float]) -> Mode:
-        """Return where L-BFGS ends that begins at a mode of similar observations."""
+    def descend(self, begin: Mode, options: Mapping[str, Any]) -> Mode:
+        """Return where a search ends that begins at a mode of similar observations."""
         warp = self.warp() if begin.is_warped else Warp()
         posterior = self.posterior(begin.smoothness, warp)
-        theta, value = _minimised(posterior, begin.theta, options)
-        return Mode(theta, begin.smoothness, begin.is_warped, value, posterior.scale)
+        # Each observation adds its share of curvature.
+        known = begin.curvature
+        curvature = None if known is None else known * (len(self) / begin.n)
+        low, high = _bounds(posterior.d)
+        found = descend(posterior, begin.theta, low, high, curvature, **options)
+        return Mode(
+            found.x,
+            begin.smoothness,
+            begin.is_warped,
+            found.value,
+            posterior.scale,
+            found.curvature,
+            len(self),
+        )
 
     def explored(self) -> Mode:
-        """Return the best mode of three starts, two kernels, with a warp and without."""
+        """Return the best mode of three starts, three kernels, with a warp and without."""
         d = self.X.shape[1]
         rough = self.posterior(ROUGH, Warp())
         typical = 0.4 * math.sqrt(d)
@@ -271,12 +294,23 @@ class Evidence(Sample):
         best = min(best, smooth, key=lambda mode: mode.value)
         warp = self.warp()
         if warp.is_identity:
-            return best
+            return self._smoothest(best)
         bent = self.descend(replace(best, is_warped=True), _EXPLORING)
         # Densities of y itself: standardisation and warp both enter by their derivatives.
         change = len(self) * math.log(bent.scale / best.scale)
         change -= float(np.sum(np.log(warp.slope(self.y))))
-        return bent if bent.value + change < best.value - _WARP_MARGIN else best
+        is_bent = bent.value + change < best.value - _WARP_MARGIN
+        return bent if is_bent else self._smoothest(best)
+
+    def _smoothest(self, best: Mode) -> Mode:
+        """Return the mode of the squared exponential kernel where it is clearly better.
+
+        Only outcomes that are smooth already and not bent can be as smooth as that.
+        """
+        if best.smoothness != SMOOTH:
+            return best
+        analytic = self.descend(replace(best, smoothness=ANALYTIC), _EXPLORING)
+        return analytic if analytic.value < best.value - _ANALYTIC_MARGIN else best
 
 
 def most_probable(evidence: Evidence) -> Hyperparameters:
@@ -325,16 +359,9 @@ def _explored(
     return mode if len(evidence) <= _EXPLORED else evidence.descend(mode, _FINISHING)
 
 
-def _minimised(
-    posterior: LogPosterior, start: FloatArray, options: Mapping[str, float]
-) -> tuple[FloatArray, float]:
-    from scipy.optimize import minimize
-
-    lengths = (math.log(5e-3), math.log(1e3))
-    bounds = [lengths] * posterior.d
-    bounds += [(math.log(MIN_NOISE), math.log(MAX_NOISE)), (0.0, _MAX_LOG_SIGNAL)]
-    bounds.append(lengths)
-    found = minimize(
-        posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options=dict(options)
-    )
-    return np.asarray(found.x), float(found.fun)
+def _bounds(d: int) -> tuple[FloatArray, FloatArray]:
+    """Return the least and the greatest hyper-parameters, each (d + 3,)."""
+    low, high = np.full(d + 3, math.log(5e-3)), np.full(d + 3, math.log(1e3))
+    low[d : d + 2] = math.log(MIN_NOISE), 0.0
+    high[d : d + 2] = math.log(MAX_NOISE), _MAX_LOG_SIGNAL
+    return low, high

@@ -1,4 +1,4 @@
-"""Matérn kernels of two smoothnesses (C. E. Rasmussen, C. K. I. Williams 2006, eq. 4.16).
+"""Matérn kernels of three smoothnesses (C. E. Rasmussen, C. K. I. Williams 2006, eq. 4.16).
 
 They work on features that are divided by their lengthscales and multiplied by `scale_of`.
 """
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-ROUGH, SMOOTH = 2.5, 3.5
-"""Smoothness ν. Functions with 5/2 have two derivatives, those with 7/2 three."""
+ROUGH, SMOOTH, ANALYTIC = 2.5, 3.5, math.inf
+"""Smoothness ν. Functions with 5/2 have two derivatives, those with 7/2 three, and those with
+infinity (the squared exponential kernel) all."""
 
 MEAN_VARIANCE = 1.0
 """The unknown constant mean is normal with this variance, in standardised units; integrated out."""
@@ -21,7 +22,7 @@ MEAN_VARIANCE = 1.0
 
 def scale_of(smoothness: float) -> float:
     """Return what features are multiplied by."""
-    return math.sqrt(2.0 * smoothness)
+    return 1.0 if smoothness == ANALYTIC else math.sqrt(2.0 * smoothness)
 
 
 def square_distances(A: FloatArray, B: FloatArray, out: FloatArray | None = None) -> FloatArray:
@@ -44,11 +45,17 @@ def matern(
 
     Args:
         S: Squared distances of scaled features, any shape; written over.
-        smoothness: `ROUGH` or `SMOOTH`.
+        smoothness: `ROUGH`, `SMOOTH` or `ANALYTIC`.
         work: Two more arrays of that shape to write over. New ones cost as much as the rest where
             they are too large for the memory allocator to have at hand.
     """
     r, decay = work or (np.empty_like(S), np.empty_like(S))
+    if smoothness == ANALYTIC:
+        # k = e^(-S / 2), and the same
+        S *= -0.5
+        np.exp(S, out=S)
+        np.copyto(decay, S)
+        return S, decay
     np.sqrt(S, out=r)
     np.negative(r, out=decay)
     np.exp(decay, out=decay)
@@ -77,10 +84,25 @@ def covariance(A: FloatArray, B: FloatArray, smoothness: float, signal: float) -
     Args:
         A: Scaled features.
         B: Scaled features.
-        smoothness: `ROUGH` or `SMOOTH`.
+        smoothness: `ROUGH`, `SMOOTH` or `ANALYTIC`.
         signal: Variance of the outcome around its mean, in standardised units.
     """
-    K, _ = matern(square_distances(A, B), smoothness)
+    S = square_distances(A, B)
+    if smoothness == ANALYTIC:
+        S *= -0.5
+        K = np.exp(S, out=S)
+    else:
+        # As `matern` without the derivative; each pass over a large array counts.
+        r = np.sqrt(S)
+        if smoothness == ROUGH:
+            S *= 1.0 / 3.0
+        else:
+            S *= 0.4 + r * (1.0 / 15.0)
+        S += r
+        S += 1.0
+        np.negative(r, out=r)
+        S *= np.exp(r, out=r)
+        K = S
     K *= signal
     K += MEAN_VARIANCE
     return K

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from materia.engine.surrogates.gp import GaussianProcess, inverse_factor
+from materia.engine.surrogates.gp import GaussianProcess, explained, inverse_factor
 from materia.engine.surrogates.independent import IndependentProcesses
 from materia.engine.surrogates.kernels import MEAN_VARIANCE
 
@@ -44,10 +44,11 @@ class _Path:
         Z = process._Z[: len(process._targets)]
         n, d = Z.shape
         # The spectral density of a Matérn kernel is a Student t of twice its smoothness as degrees
-        # of freedom, whose factor is in the scaled features.
+        # of freedom, whose factor is in the scaled features; of infinitely many, a normal one.
         freedom = 2.0 * process.hyperparameters.smoothness
-        chi = rng.chisquare(freedom, size=(1, _N_FEATURES))
-        frequencies = rng.standard_normal((d, _N_FEATURES)) / np.sqrt(chi)
+        frequencies = rng.standard_normal((d, _N_FEATURES))
+        if math.isfinite(freedom):
+            frequencies /= np.sqrt(rng.chisquare(freedom, size=(1, _N_FEATURES)))
         phases = rng.uniform(0.0, 2.0 * math.pi, size=_N_FEATURES)
         weights = rng.standard_normal((_N_FEATURES, s)) * math.sqrt(
             2.0 * process.signal / _N_FEATURES
@@ -119,8 +120,7 @@ class Imagined:
         means, stds = [], []
         for process, Z, L_inverse, alpha in self._known:
             K = process.covariance(process.scaled(X), Z)
-            projected = K @ L_inverse.T
-            variance = process.signal + MEAN_VARIANCE - np.einsum("ij,ij->i", projected, projected)
+            variance = process.signal + MEAN_VARIANCE - explained(K, L_inverse)
             means.append(process._location + process._scale * (K @ alpha))
             stds.append(process._scale * np.sqrt(np.maximum(variance, 1e-12)))
         return np.stack(means, axis=1), np.column_stack(stds)

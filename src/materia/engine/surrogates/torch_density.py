@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materia.engine.surrogates.evidence import LogPosterior, noise_of
-from materia.engine.surrogates.kernels import MEAN_VARIANCE, ROUGH
+from materia.engine.surrogates.kernels import ANALYTIC, MEAN_VARIANCE, ROUGH
 from materia.errors import DeviceError, MissingExtraError
 
 FloatArray = NDArray[np.float64]
@@ -101,6 +101,9 @@ class TorchLogPosterior(LogPosterior):
 
 def _matern(torch: Any, S: Any, smoothness: float) -> tuple[Any, Any]:
     """Return the kernel of squared distances, and -2 times its derivative: `kernels.matern`."""
+    if smoothness == ANALYTIC:
+        K = torch.exp(-0.5 * S)
+        return K, K.clone()
     r = S.sqrt()
     decay = torch.exp(-r)
     linear = (1.0 + r) * decay
