@@ -67,7 +67,9 @@ def test_it_resumes_bit_for_bit_and_infers_a_reference_point():
 
 
 def test_a_suggestion_for_a_large_front_of_five_needs_little_memory():
-    definition = declare("dtlz2", 6, 5, budget=400, batch_size=2, initial_samples=1)
+    definition = declare(
+        "dtlz2", 6, 5, budget=400, batch_size=2, initial_samples=1, acquisition="ehvi"
+    )
     campaign = Campaign.from_definition(definition)
     rng = np.random.default_rng(0)
     Y = np.abs(rng.standard_normal((250, 5)))

@@ -29,6 +29,8 @@ PLAIN = {"noisy_ei": "ei", "noisy_ehvi": "ehvi", "thompson": "ei"}
 # From this variance of an observation on, in standardised units, it is not taken for the truth:
 # three times what is found where the observations cannot tell.
 NOISY = 0.001
+MANY = 4
+"""From so many objectives on the hypervolume is no good guide to a first few points."""
 _N_VERSIONS = 16
 # Of more measured points the best ones are imagined.
 _MAX_IMAGINED = 300
@@ -40,12 +42,15 @@ def chosen(declared: str, surrogate: IndependentProcesses) -> str:
     """Return the name of the acquisition function for a declared one, which may be "auto".
 
     One objective is sought by `ei`, which gained next to nothing from its noisy form and lost much
-    on measured tables (docs/decisions/noisy-acquisitions.md). Several are sought by `ehvi`, or
-    by its noisy form where the surrogate found so much noise.
+    on measured tables (docs/decisions/noisy-acquisitions.md). Two and three are sought by `ehvi`,
+    or by its noisy form where the surrogate found so much noise; more by `parego`
+    (docs/decisions/many-objectives.md).
     """
     name = declared
     if declared == "auto" and len(surrogate.processes) == 1:
         name = "ei"
+    elif declared == "auto" and len(surrogate.processes) >= MANY:
+        name = "parego"
     elif declared == "auto":
         name = "noisy_ehvi" if surrogate.noise > NOISY else "ehvi"
     return PLAIN.get(name, name) if not can_be_drawn(surrogate) else name
