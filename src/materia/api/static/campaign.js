@@ -21,17 +21,17 @@ export async function campaignPage(root, { id, signal }) {
   let view = null;
   let waiting = false;
 
-  async function reload() {
-    const campaign = await get(resource, signal);
+  async function reload(following) {
+    const campaign = await get(resource, following);
     const since = Math.max(0, campaign.last_event - 300);
     const [candidates, convergence, events] = await Promise.all([
-      all(`${resource}/candidates`, signal),
-      get(`${resource}/convergence`, signal),
-      all(`${resource}/events?after=${since}`, signal),
+      all(`${resource}/candidates`, following),
+      get(`${resource}/convergence`, following),
+      all(`${resource}/events?after=${since}`, following),
     ]);
     const state = new CampaignState(campaign, candidates, convergence.trace, events);
     if (!view) {
-      view = new View(state, signal);
+      view = new View(state, { signal, follower });
       root.replaceChildren(...view.elements);
     }
     view.state = state;
@@ -69,12 +69,12 @@ export async function campaignPage(root, { id, signal }) {
 }
 
 class View {
-  constructor(state, signal) {
+  constructor(state, { signal, follower }) {
     const { campaign, objectives } = state;
     this.state = state;
     this.status = h("span", { class: "status", role: "status" });
     this.refusal = h("div");
-    this.actions = new Actions(() => this.state, this.refusal);
+    this.actions = new Actions(() => this.state, { place: this.refusal, follower });
     this.chip = h("span");
     this.bar = h("progress", { max: campaign.budget, "aria-label": "evaluations" });
     this.facts = h("dl", { class: "facts" });

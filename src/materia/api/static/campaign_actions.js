@@ -9,9 +9,8 @@ const MOST = 10000;
 
 export class Actions {
   /** `place` shows what goes wrong; the state is read anew at each use. */
-  constructor(stateNow, place) {
-    this.stateNow = stateNow;
-    this.place = place;
+  constructor(stateNow, { place, follower }) {
+    Object.assign(this, { stateNow, place, follower });
     const button = (title, act, kind = "quiet") => h("button", { type: "button", class: kind, click: () => this.#tried(act) }, title);
     this.start = button("Start", () => post(`${this.#resource}/start`), "main");
     this.pause = button("Pause", () => this.#pauseOrResume());
@@ -83,7 +82,7 @@ export class Actions {
     const { name } = this.#campaign;
     const detail = `Its ${this.stateNow().list.length} candidates and their results will be gone. Export them first if they may be needed.`;
     if (!(await confirmed(`Delete ${name}?`, detail, "Delete campaign"))) return;
-    await request("DELETE", this.#resource);
+    await this.follower.without(() => request("DELETE", this.#resource));
     location.hash = "#/campaigns";
   }
 }

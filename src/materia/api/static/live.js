@@ -27,18 +27,35 @@ async function wait(ms, signal) {
  * server says resync, the state is read anew.
  */
 export class Follower {
-  /** `resource` is a path such as /campaigns/<id>; `reload` reads the state and returns its number. */
+  /** `resource` is a path such as /campaigns/<id>; `reload(signal)` reads the state and returns its number. */
   constructor(resource, { reload, onEvent, onStatus, signal }) {
-    Object.assign(this, { resource, reload, onEvent, onStatus, signal });
+    Object.assign(this, { resource, reload, onEvent, onStatus, page: signal });
     this.last = 0;
-    this.stale = true;
     this.waitMs = FIRST_WAIT_MS;
   }
 
   async run() {
+    do {
+      this.interruption = new AbortController();
+      this.signal = AbortSignal.any([this.page, this.interruption.signal]);
+      this.stale = true;
+      this.hasFailed = Promise.resolve(false);
+      await this.#follow();
+    } while ((await this.hasFailed) && !this.page.aborted);
+  }
+
+  /** Do what may end the thing that is followed: nothing is read meanwhile, nor after it unless it fails. */
+  async without(act) {
+    this.interruption.abort();
+    const done = act();
+    this.hasFailed = done.then(() => false, () => true);
+    return done;
+  }
+
+  async #follow() {
     while (!this.signal.aborted) {
       try {
-        if (this.stale) this.last = await this.reload();
+        if (this.stale) this.last = await this.reload(this.signal);
         this.stale = false;
         if (this.signal.aborted || (await this.#listen()) === UNKNOWN) return;
         if (this.stale) {
