@@ -53,9 +53,7 @@ def list_datasets(
     console.print(tables.table_of(headings, rows))
     if any(d["n_columns"] is None for d in page["items"]):
         console.print("?: not looked into yet; `materia dataset show PATH` does", style="dim")
-    hidden = page["total"] - len(page["items"])
-    if hidden > 0:
-        console.print(f"… and {hidden} further ones; --limit shows more", style="dim")
+    tables.more(console, page, "further")
 
 
 @app.command()

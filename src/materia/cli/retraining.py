@@ -59,9 +59,7 @@ def list_retrainings(
         console.print("no model is retrained; `materia model retraining add --help` tells how")
         return
     console.print(tables.table_of(("name", "dataset", "trained", "in use"), rows))
-    hidden = page["total"] - len(rows)
-    if hidden > 0:
-        console.print(f"… and {hidden} further ones; --limit shows more", style="dim")
+    tables.more(console, page, "further")
 
 
 @app.command()

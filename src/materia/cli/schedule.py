@@ -72,9 +72,7 @@ def list_schedules(
         console.print(none, soft_wrap=True)
         return
     console.print(table_of(page["items"]))
-    hidden = page["total"] - len(page["items"])
-    if hidden > 0:
-        console.print(f"… and {hidden} further ones; --limit shows more", style="dim")
+    tables.more(console, page, "further")
 
 
 @app.command()

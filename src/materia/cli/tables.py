@@ -90,8 +90,12 @@ def the_one(noun: str, text: str, listed: Sequence[Mapping[str, Any]]) -> dict[s
     return dict(found[0])
 
 
-def more(console: Console, page: Mapping[str, Any]) -> None:
-    """Say how many there are beyond a page."""
+def more(console: Console, page: Mapping[str, Any], which: str = "older") -> None:
+    """End a list that is not whole: say how many there are beyond the page.
+
+    Args:
+        which: What they are to those shown; "further" where the newest does not come first.
+    """
     hidden = page["total"] - len(page["items"])
     if hidden > 0:
-        console.print(f"… and {hidden} older ones; --limit shows more", style="dim")
+        console.print(f"… and {hidden} {which} ones; --limit shows more", style="dim")
