@@ -84,27 +84,27 @@ def _with_ends(values: FloatArray, x: FloatArray, low: float, high: float) -> Fl
     return np.where(x == 0.0, low, np.where(x == 1.0, high, values))
 
 
-class Continuous:
-    """A real number; one column, logarithmic when declared so."""
+class _Number:
+    """What a column of numbers on a linear or logarithmic scale does, whatever lies on it."""
 
     width = 1
     n_uniform = 1
-    size: int | None = None
     is_categorical = False
-    is_discrete = False
 
-    def __init__(self, parameter: ContinuousParameter) -> None:
+    def __init__(
+        self, parameter: ContinuousParameter | IntegerParameter, low: float, high: float
+    ) -> None:
         self.names: tuple[str, ...] = (parameter.name,)
-        self.low, self.high = float(parameter.bounds[0]), float(parameter.bounds[1])
         self.is_log = self.is_bent = parameter.log_scale
-        if self.low > self.high or (self.is_log and self.low <= 0):
+        if low > high or (self.is_log and low <= 0):
             raise DefinitionError(
                 f"bounds {list(parameter.bounds)} of '{parameter.name}' are not a range",
                 "lower bound first; a logarithmic scale needs bounds above 0",
             )
-        self.n_free = int(self.high > self.low)
-        self._low = math.log(self.low) if self.is_log else self.low
-        self._range = (math.log(self.high) if self.is_log else self.high) - self._low
+        self.n_free = int(high > low)
+        self._ends = low, high
+        self._low = math.log(low) if self.is_log else float(low)
+        self._range = (math.log(high) if self.is_log else float(high)) - self._low
 
     def _to_unit(self, values: FloatArray) -> FloatArray:
         if self._range == 0:
@@ -120,12 +120,23 @@ class Continuous:
     def values(self, X: FloatArray) -> dict[str, FloatArray]:
         inner = self._low + X[:, 0] * self._range
         values = np.exp(inner) if self.is_log else inner
-        return {self.names[0]: _with_ends(values, X[:, 0], self.low, self.high)}
+        return {self.names[0]: _with_ends(values, X[:, 0], *self._ends)}
 
     def slopes(self, X: FloatArray) -> FloatArray:
         if self.is_log:
             return self.values(X)[self.names[0]][:, None] * self._range
         return np.full_like(X, self._range)
+
+
+class Continuous(_Number):
+    """A real number; one column, logarithmic when declared so."""
+
+    size: int | None = None
+    is_discrete = False
+
+    def __init__(self, parameter: ContinuousParameter) -> None:
+        self.low, self.high = float(parameter.bounds[0]), float(parameter.bounds[1])
+        super().__init__(parameter, self.low, self.high)
 
     def decode(self, X: FloatArray) -> dict[str, list[Any]]:
         values = self.values(self.relax(X))[self.names[0]]
@@ -156,51 +167,17 @@ class Continuous:
         return np.asarray(self.relax(np.full((1, 1), 0.5))[0])
 
 
-class Integer:
+class Integer(_Number):
     """A whole number in steps; one column, logarithmic when declared so."""
 
-    width = 1
-    n_uniform = 1
-    is_categorical = False
     is_discrete = True
 
     def __init__(self, parameter: IntegerParameter) -> None:
-        self.names: tuple[str, ...] = (parameter.name,)
         self.low, self.step = parameter.bounds[0], parameter.step
-        n_steps = (parameter.bounds[1] - parameter.bounds[0]) // parameter.step
-        self.high = self.low + n_steps * self.step
-        self.is_log = self.is_bent = parameter.log_scale
-        if n_steps < 0 or (self.is_log and self.low <= 0):
-            raise DefinitionError(
-                f"bounds {list(parameter.bounds)} of '{parameter.name}' are not a range",
-                "lower bound first; a logarithmic scale needs bounds above 0",
-            )
-        self.size: int | None = n_steps + 1
-        self.n_steps = n_steps
-        self.n_free = int(n_steps > 0)
-        self._low = math.log(self.low) if self.is_log else float(self.low)
-        self._range = (math.log(self.high) if self.is_log else float(self.high)) - self._low
-
-    def _to_unit(self, values: FloatArray) -> FloatArray:
-        if self.n_steps == 0:
-            return np.zeros_like(values)
-        return ((np.log(values) if self.is_log else values) - self._low) / self._range
-
-    def encode(self, params: Sequence[Mapping[str, Any]]) -> FloatArray:
-        values = np.array([number(p, self.names[0]) for p in params], dtype=np.float64)
-        if self.is_log and np.any(values <= 0):
-            raise DataError(f"parameter '{self.names[0]}' is on a logarithmic scale: above 0 only")
-        return self._to_unit(values)[:, None]
-
-    def values(self, X: FloatArray) -> dict[str, FloatArray]:
-        inner = self._low + X[:, 0] * self._range
-        values = np.exp(inner) if self.is_log else inner
-        return {self.names[0]: _with_ends(values, X[:, 0], self.low, self.high)}
-
-    def slopes(self, X: FloatArray) -> FloatArray:
-        if self.is_log:
-            return self.values(X)[self.names[0]][:, None] * self._range
-        return np.full_like(X, self._range)
+        self.n_steps = (parameter.bounds[1] - parameter.bounds[0]) // parameter.step
+        self.high = self.low + self.n_steps * self.step
+        super().__init__(parameter, self.low, self.high)
+        self.size: int | None = self.n_steps + 1
 
     def _steps(self, X: FloatArray) -> FloatArray:
         values = self.values(np.clip(X, 0.0, 1.0))[self.names[0]]
