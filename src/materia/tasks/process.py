@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
-import threading
 import uuid
 from typing import Any
 
 from materia import log, settings
+from materia.compute.child import die_with
 from materia.errors import AccessError
 from materia.services import safety
 from materia.services.keeping import Keeper
-
-PR_SET_PDEATHSIG = 1
 
 logger = log.logger(__name__)
 
@@ -65,17 +60,4 @@ def die_with_parent() -> None:
     """Make this child end when its parent is gone, however that died."""
     if os.getpid() == _parent:
         return  # a pool without processes
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        # It may have died before this line, and then sends nothing any more.
-        if os.getppid() != _parent:
-            os._exit(1)
-        return
-    threading.Thread(target=_exit_without, args=(_parent,), daemon=True).start()
-
-
-def _exit_without(parent: int) -> None:
-    pause = threading.Event()
-    while os.getppid() == parent:
-        pause.wait(1.0)
-    os._exit(1)
+    die_with(_parent)
