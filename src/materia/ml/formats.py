@@ -2,7 +2,7 @@
 
 The bytes are a skops file: arrays and names of types; or, of LightGBM, its own text. A type that is
 not on the list below, or not of the estimator that was asked for, is refused before anything of the
-file is built.
+file is built. skops loads every estimator of scikit-learn, so it is loaded where a file is at hand.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import importlib
 import io
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
-
-import skops.io
 
 from materia.errors import DataError
 from materia.ml.boosting import BoostedTrees
@@ -49,6 +47,8 @@ def to_bytes(model: Any) -> bytes:
     """
     if isinstance(model, BoostedTrees):
         return model.to_bytes()
+    import skops.io
+
     plain = model.to_data() if isinstance(model, GaussianModel) else model
     try:
         content = bytes(skops.io.dumps(plain))
@@ -68,6 +68,8 @@ def from_bytes(content: bytes, estimator: str, task: Task) -> Any:
     """
     if estimator == "lightgbm":
         return BoostedTrees.from_bytes(content, task)
+    import skops.io
+
     try:
         _check_packing(content)
         model = skops.io.loads(content, trusted=_foreign_types(content))
@@ -82,6 +84,8 @@ def from_bytes(content: bytes, estimator: str, task: Task) -> Any:
 
 def _foreign_types(content: bytes) -> list[str]:
     """Return the types beyond those that skops trusts, all of which are on our list."""
+    import skops.io
+
     found: list[str] = skops.io.get_untrusted_types(data=content)
     foreign = [name for name in found if name not in _TRUSTED]
     if foreign:
