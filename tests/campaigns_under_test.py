@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Any
 
 from materia import Campaign, evaluators
@@ -33,12 +35,23 @@ def branin_currin(**changes: Any) -> dict[str, Any]:
 
 
 def golden(source: dict[str, Any], begun: Campaign | None = None) -> Campaign:
-    """Run a campaign without any service, as the library does.
+    """Return what a campaign is when the library alone has run it; not to be changed.
 
     Args:
         begun: The campaign with points of the user's own, if it has some.
     """
-    campaign = begun or Campaign.from_dict(source)
+    return _run(source, begun) if begun else _golden(json.dumps(source))
+
+
+@cache
+def _golden(text: str) -> Campaign:
+    source = json.loads(text)
+    # Answers that come late are the same.
+    source["evaluator"]["options"].pop("delay_s", None)
+    return _run(source, Campaign.from_dict(source))
+
+
+def _run(source: dict[str, Any], campaign: Campaign) -> Campaign:
     evaluator = evaluators.build(load(source), data_roots=[])
     while size := campaign.next_batch_size():
         for candidate in campaign.ask(size):
