@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
+from databases import Databases
 from materia import settings
 from materia.store import migrate
 from servers import PostgresServer, RedisServer
@@ -50,6 +53,14 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
     settings.current.cache_clear()
     yield
     settings.current.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _log_to_stderr() -> Iterator[None]:
+    """Keep what a server in this process logs out of what a command prints."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
@@ -117,10 +128,10 @@ def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _migrated_postgres(postgres_server: PostgresServer) -> str:
+def _migrated_postgres(postgres_server: PostgresServer) -> Databases:
     url = postgres_server.create_database()
     migrate.upgrade(url)
-    return url.rsplit("/", 1)[1]
+    return Databases(postgres_server, url.rsplit("/", 1)[1])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -143,7 +154,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copyfile(request.getfixturevalue("_migrated_sqlite"), path)
         yield f"sqlite:///{path}"
         return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.create_database(template=request.getfixturevalue("_migrated_postgres"))
+    databases: Databases = request.getfixturevalue("_migrated_postgres")
+    url = databases.take()
     yield url
-    server.drop_database(url)
+    databases.give_back(url)

@@ -16,6 +16,10 @@ from ray_heads import RayHead
 from servers import RedisServer
 from workers import QUICK, TESTS, Cluster
 
+# For tests that ask of a database what other tests of the same path ask of the other one.
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
 # Of the API, in the settings of every test that has servers: the admin's.
 KEY = "a-key-of-thirty-two-characters-0"
 
@@ -43,6 +47,8 @@ def point_services_at(
     app._local.__dict__.pop("backend", None)
     # Schedules of the configuration would put jobs among those that a test counts.
     own = {"MATERIA_CELERY_BEAT_SCHEDULE": "{}", "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    # Each is an interpreter that loads the libraries of learning.
+    own["MATERIA_PROCESSES_PER_JOB"] = "1"
     return {**os.environ, **chosen, **own}
 
 

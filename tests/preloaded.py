@@ -1,9 +1,10 @@
-"""Celery programs that are forked from a process which has loaded the libraries already.
+"""Programs that are forked from a process which has loaded the libraries already.
 
-A worker loads libraries for one and a half seconds of CPU and is busy for half a second; the suite
-starts hundreds. Nothing of `materia` is loaded before the fork: from there on a program does what
-``python -m celery`` does, as a process with an environment, a folder and a log of its own. Tests
-that are about the start itself set `Cluster.preloaded` to false, or drive `materia up`.
+A worker loads libraries for one and a half seconds of CPU, its children for as much again when they
+compute, and is busy for half a second; the suite starts hundreds. Nothing of `materia` is loaded
+before the fork: from there on a program does what ``python -m celery`` or ``python -m materia.api``
+does, as a process with an environment, a folder and a log of its own. Tests that are about the
+start itself set `Cluster.preloaded` to false, or drive `materia up`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,11 @@ class Source:
         ours.close()
 
     def start(
-        self, arguments: Sequence[str], *, cwd: Path, env: dict[str, str], log: Path
+        self, module: str, *arguments: str, cwd: Path, env: Mapping[str, str], log: Path
     ) -> Forked:
-        """Start ``celery`` with arguments."""
-        request = {"arguments": arguments, "cwd": str(cwd), "env": env, "log": str(log)}
-        return Forked(self, self.ask(start=request))
+        """Start what ``python -m`` starts."""
+        place = {"cwd": str(cwd), "env": dict(env), "log": str(log)}
+        return Forked(self, self.ask(start={"module": module, "arguments": arguments, **place}))
 
     def ask(self, **request: Any) -> Any:
         """Send a request and return its answer."""

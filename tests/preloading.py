@@ -1,4 +1,4 @@
-"""What `preloaded` starts: loads libraries, then forks a Celery program for each request.
+"""What `preloaded` starts: loads libraries, then forks a program for each request.
 
 It imports nothing of `materia` or of the tests: programs that are forked would share it.
 """
@@ -6,25 +6,37 @@ It imports nothing of `materia` or of the tests: programs that are forked would 
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
+import runpy
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
+# What programs of ours may come to need; not Polars, which starts threads when it is loaded.
 LIBRARIES = (
     "celery.beat",
     "celery.bin.celery",
     "celery.concurrency.prefork",
     "celery.worker.worker",
+    "fastapi",
     "kombu.transport.redis",
     "numpy",
     "pydantic_settings",
-    "redis",
+    "redis.asyncio",
+    "scipy.linalg.lapack",
+    "scipy.optimize",
+    "scipy.special",
+    "skops.io",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite",
     "structlog",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
 )
 
 
@@ -37,6 +49,9 @@ def main(fd: int) -> None:
         import_module(name)
     loaded = [name for name in sys.modules if name.partition(".")[0] == "materia"]
     assert not loaded, f"{loaded} would be shared by all programs"
+    (_only_thread,) = Path("/proc/self/task").iterdir()
+    # Else the first collection of every program would copy all that is shared.
+    gc.freeze()
     # Without a buffer, and never closed by itself: a forked process has the same descriptor.
     requests = open(fd, "rb", buffering=0, closefd=False)  # noqa: SIM115
     while line := requests.readline():
@@ -54,7 +69,7 @@ def _bury(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def _become(arguments: list[str], cwd: str, env: dict[str, str], log: str) -> NoReturn:
+def _become(module: str, arguments: list[str], cwd: str, env: dict[str, str], log: str) -> NoReturn:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
@@ -66,10 +81,8 @@ def _become(arguments: list[str], cwd: str, env: dict[str, str], log: str) -> No
     os.environ.clear()
     os.environ.update(env)
     sys.path[:0] = ["", *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.argv = ["celery", *arguments]
-    from celery.__main__ import main as celery
-
-    celery()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit()
 
 

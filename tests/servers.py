@@ -45,9 +45,14 @@ def wait_until(
 ) -> None:
     """Return as soon as `condition()` is true; AssertionError when it never is."""
     deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
-        time.sleep(0.02)
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < deadline, f"waited {timeout_s} s in vain: {what}"
+        # What is waited for may need the processor that asking costs.
+        time.sleep(min(max(0.02, 3 * (now - asked)), 0.3))
 
 
 def is_alive(pid: int) -> bool:

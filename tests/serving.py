@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -23,12 +22,24 @@ from materia.api.__main__ import listen, server
 from materia.api.app import create_app
 from materia.events.hub import Hub
 from materia.settings import Settings
-from servers import START_TIMEOUT_S, die_with_tests, free_port, wait_until
+from preloaded import Forked, source
+from servers import START_TIMEOUT_S, free_port, wait_until
 
 BASE = "/api/v1"
 BEARER = {"Authorization": f"Bearer {KEY}"}
 # For what is made before a test begins, when the developer's own settings are still there.
 DEFAULTS = Settings.model_construct(api_key=SecretStr(KEY))
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI file, which takes a second to make; not to be changed."""
+    return create_app(DEFAULTS).openapi()
+
+
+def operations() -> list[tuple[str, str]]:
+    """Return every method and path of the OpenAPI file."""
+    return [(method, path) for path, found in openapi()["paths"].items() for method in found]
 
 
 class InProcess(httpx.BaseTransport):
@@ -96,14 +107,14 @@ class ThreadServer:
 
 
 class Server:
-    """`python -m materia.api` as a process of its own."""
+    """``python -m materia.api`` as a process of its own."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"api-{self.port}.log"
         self._environment = {**environment, "MATERIA_API_PORT": str(self.port), **variables}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
 
     def __enter__(self) -> Server:
         """Start and wait until it answers."""
@@ -112,15 +123,8 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "materia.api"],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_tests(signal.SIGKILL),
-            )
+        place = {"cwd": Path.cwd(), "env": self._environment, "log": self._log}
+        self._process = source().start("materia.api", **place)
         wait_until(self._is_settled, "the API answers", START_TIMEOUT_S)
         assert self._process.poll() is None, self.log()
 
@@ -152,9 +156,6 @@ class Server:
 @contextmanager
 def serving_commands(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadServer]:
     """Run an API that commands find by the environment."""
-    # What the server's threads log must not come between what a command prints.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ThreadServer() as started:
         monkeypatch.setenv("MATERIA_SERVER", started.url)
         yield started
-    structlog.reset_defaults()

@@ -110,7 +110,8 @@ class Cluster:
         command = ["-A", "materia.tasks", *arguments]
         process: Forked | subprocess.Popen[bytes]
         if self.preloaded:
-            process = source().start(command, cwd=self.folder, env=self.environment, log=log)
+            place = {"cwd": self.folder, "env": self.environment, "log": log}
+            process = source().start("celery", *command, **place)
         else:
             process = self._interpreter(command, log)
         program = Program(process, log)

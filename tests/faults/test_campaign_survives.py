@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from campaigns_under_test import branin_currin, finished, golden, params_of
+from fixtures import only_postgresql
 from materia.services import campaigns, jobs
 from materia.store import campaigns as campaign_rows
 from materia.store.database import database
@@ -38,6 +39,7 @@ def _check(campaign_id: str, source: dict[str, Any]) -> None:
     assert not [j for j in jobs.page(200, campaign_id=campaign_id)[0] if j["state"] == "RUNNING"]
 
 
+@only_postgresql
 @pytest.mark.trials
 def test_a_campaign_survives_kills_at_random_moments(cluster: Cluster, trials: int) -> None:
     seed = int(os.environ.get("MATERIA_TEST_SEED", random.SystemRandom().randrange(2**32)))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+from fixtures import only_sqlite
 from materia.broker import refusals
 from materia.broker.transport import ASIDE, ASIDE_LENGTH, N_ASIDE, PASS_OVER_S
 from materia.services import dispatch, jobs
@@ -21,7 +22,7 @@ from servers import RedisServer, wait_until
 from workers import Cluster, Program
 
 # Messages do not depend on the kind of database.
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = only_sqlite
 
 LOST = "Connection to broker lost"
 

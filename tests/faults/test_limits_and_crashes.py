@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures import only_postgresql, only_sqlite
 from materia.services import execution, jobs
 from materia.services.keeping import Keeper
 from materia.services.submission import NewJob, submit
@@ -21,6 +22,7 @@ from workers import Cluster, is_running
 CLAIMED_WITHIN_S = 3.0
 
 
+@only_postgresql
 def test_a_job_whose_process_dies_is_tried_three_times_and_quarantined(cluster: Cluster) -> None:
     worker = cluster.worker(concurrency=2)
     cluster.scheduler()
@@ -36,7 +38,11 @@ def test_a_job_whose_process_dies_is_tried_three_times_and_quarantined(cluster: 
     assert worker.alive()
 
 
-@pytest.mark.parametrize("kind", ["sleep", "python", "child"])
+@pytest.mark.parametrize(
+    ("kind", "database_url"),
+    [("sleep", "postgresql"), ("python", "sqlite"), ("child", "postgresql")],
+    indirect=["database_url"],
+)
 def test_the_soft_limit_ends_a_job_without_a_retry(cluster: Cluster, kind: str) -> None:
     cluster.worker(concurrency=1)
     job = NewJob(
@@ -48,7 +54,11 @@ def test_the_soft_limit_ends_a_job_without_a_retry(cluster: Cluster, kind: str) 
     assert "soft" in row["error"]["message"]
 
 
-@pytest.mark.parametrize("kind", ["native", "stubborn"])
+@pytest.mark.parametrize(
+    ("kind", "database_url"),
+    [("native", "sqlite"), ("stubborn", "postgresql")],
+    indirect=["database_url"],
+)
 def test_the_hard_limit_ends_what_the_soft_one_cannot(cluster: Cluster, kind: str) -> None:
     worker = cluster.worker(concurrency=1)
     job = NewJob(
@@ -65,7 +75,11 @@ def test_the_hard_limit_ends_what_the_soft_one_cannot(cluster: Cluster, kind: st
     assert worker.alive()
 
 
-@pytest.mark.parametrize("kind", ["sleep", "stubborn", "native"])
+@pytest.mark.parametrize(
+    ("kind", "database_url"),
+    [("sleep", "sqlite"), ("stubborn", "postgresql"), ("native", "sqlite")],
+    indirect=["database_url"],
+)
 def test_a_running_job_is_cancelled_even_when_it_does_not_listen(
     cluster: Cluster, kind: str
 ) -> None:
@@ -94,6 +108,7 @@ def test_many_quick_cancels_all_end_in_a_final_state(cluster: Cluster) -> None:
     assert cluster.wait(after["id"])["result"] == "next"
 
 
+@only_sqlite
 def test_a_transient_error_is_retried_until_it_heals(cluster: Cluster) -> None:
     cluster.environment["MATERIA_CELERY_TASK_ANNOTATIONS"] = (
         '{"*": {"max_retries": 3, "default_retry_delay": 0.2}}'
@@ -105,6 +120,7 @@ def test_a_transient_error_is_retried_until_it_heals(cluster: Cluster) -> None:
     assert (row["state"], row["result"], row["attempt"]) == ("SUCCEEDED", 3, 3)
 
 
+@only_postgresql
 def test_progress_and_log_stay_with_the_job(cluster: Cluster) -> None:
     cluster.worker(concurrency=1)
     row = submit(NewJob("tasks.test.progress", kwargs={"total": 8, "pause_s": 0.5}))
@@ -119,6 +135,7 @@ def test_progress_and_log_stay_with_the_job(cluster: Cluster) -> None:
     ]
 
 
+@only_postgresql
 def test_a_worker_that_is_told_to_stop_finishes_or_gives_back(cluster: Cluster) -> None:
     first = cluster.worker(concurrency=2)
     cluster.scheduler()
@@ -138,6 +155,7 @@ def test_a_worker_that_is_told_to_stop_finishes_or_gives_back(cluster: Cluster) 
     assert (row["state"], row["attempt"], row["crashes"]) == ("SUCCEEDED", 1, 0)
 
 
+@only_sqlite
 def test_children_end_with_their_worker(cluster: Cluster) -> None:
     worker = cluster.worker(concurrency=2)
     children = worker.children()
@@ -167,6 +185,7 @@ open({str(done)!r}, "w").close()
     assert not done.exists()
 
 
+@only_sqlite
 def test_plain_messages_that_died_with_their_worker_are_taken_by_another(
     cluster: Cluster,
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from campaigns_under_test import branin_currin
+from fixtures import only_postgresql
 from materia.services import campaigns, execution, jobs
 from materia.services.campaign_life import cancelled
 from materia.store import jobs as job_rows
@@ -27,7 +28,7 @@ def _somebody_waits() -> bool:
 
 
 @pytest.mark.usefixtures("backends")
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@only_postgresql
 def test_a_step_may_end_while_its_campaign_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     campaign_id = campaigns.run(branin_currin())["campaign_id"]
     waiting_of = job_rows.waiting_of

@@ -36,7 +36,11 @@ def take_away(server: RedisServer, how: str) -> None:
         os.kill(server.pid, signal.SIGSTOP)
 
 
-@pytest.mark.parametrize("how", ["killed", "stopped"])
+@pytest.mark.parametrize(
+    ("how", "database_url"),
+    [("killed", "sqlite"), ("stopped", "postgresql")],
+    indirect=["database_url"],
+)
 def test_the_broker_is_tried_once_and_then_left_alone_for_a_while(
     own_redis: RedisServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,7 +57,11 @@ def test_the_broker_is_tried_once_and_then_left_alone_for_a_while(
     assert {jobs.get(row["id"])["sent_at"] for row in rows} == {None}
 
 
-@pytest.mark.parametrize("how", ["killed", "stopped"])
+@pytest.mark.parametrize(
+    ("how", "database_url"),
+    [("killed", "sqlite"), ("stopped", "postgresql")],
+    indirect=["database_url"],
+)
 def test_what_was_submitted_without_redis_is_sent_when_it_is_back(
     own_redis: RedisServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

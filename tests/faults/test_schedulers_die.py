@@ -6,8 +6,7 @@ import random
 import time
 from itertools import pairwise
 
-import pytest
-
+from fixtures import only_sqlite
 from materia.services import jobs, schedules
 from materia.services.schedules import NewSchedule
 from materia.store.jobs import JobState
@@ -15,7 +14,7 @@ from servers import wait_until
 from workers import Cluster
 
 # What the database must hold here, tests/integration/test_schedules.py asks of both.
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = only_sqlite
 
 
 def test_every_due_time_fires_once_while_schedulers_are_killed(cluster: Cluster) -> None:

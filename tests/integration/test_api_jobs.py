@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from fixtures import only_postgresql, only_sqlite
 from materia.api import schemas
 from materia.api.app import create_app
 from materia.services import jobs
@@ -51,6 +52,7 @@ def end(job_id: str, **values: object) -> None:
     assert row is not None
 
 
+@only_sqlite
 def test_a_submitted_job_runs_and_its_parts_are_seen(
     client: httpx.Client, cluster: Cluster
 ) -> None:
@@ -206,6 +208,7 @@ def test_the_same_key_for_another_job_is_a_conflict(client: httpx.Client) -> Non
     assert (other.status_code, other.json()["code"]) == (409, "conflict")
 
 
+@only_sqlite
 def test_a_job_is_accepted_while_redis_is_away(
     client: httpx.Client, redis_server: RedisServer, cluster: Cluster
 ) -> None:
@@ -223,6 +226,7 @@ def test_a_job_is_accepted_while_redis_is_away(
     assert cluster.wait(answer.json()["task_id"])["state"] == "SUCCEEDED"
 
 
+@only_postgresql
 def test_readiness_follows_the_scheduler(client: httpx.Client, cluster: Cluster) -> None:
     not_yet = client.get(f"{BASE}/health/ready")
     assert (not_yet.status_code, not_yet.json()["code"]) == (503, "not_ready")

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from campaigns_under_test import branin_currin
+from fixtures import only_sqlite
 from materia import cli, settings
 from materia.services import backup, campaigns, execution, schedules
 from materia.services.execution import Claimant
@@ -101,7 +102,6 @@ def test_a_backup_comes_back_on_an_empty_folder_and_database(
     assert "not empty" in str(again.exception)
 
 
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 only_into_sqlite = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 
 

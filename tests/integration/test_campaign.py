@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns_under_test import branin_currin, finished, golden, params_of
+from fixtures import only_postgresql, only_sqlite
 from materia import settings
 from materia.errors import DefinitionError, StateError
 from materia.events.models import campaign_topic
@@ -35,6 +36,7 @@ def test_a_campaign_over_workers_equals_the_library_bit_for_bit(cluster: Cluster
     assert front == {point["id"] for point in expected.pareto_front()}
 
 
+@only_sqlite
 def test_the_task_id_ends_with_the_campaign_and_gives_its_summary(cluster: Cluster) -> None:
     cluster.worker()
     started = campaigns.run(branin_currin(optimizer={"budget": 8}))
@@ -46,6 +48,7 @@ def test_the_task_id_ends_with_the_campaign_and_gives_its_summary(cluster: Clust
     assert jobs.get(started["task_id"])["state"] == "SUCCEEDED"
 
 
+@only_postgresql
 def test_the_events_of_a_campaign_tell_its_whole_story_without_a_gap(cluster: Cluster) -> None:
     cluster.worker()
     started = campaigns.run(branin_currin(optimizer={"budget": 14}))
@@ -91,6 +94,7 @@ def _open(row: dict[str, Any]) -> bool:
     return row["state"] in {"QUEUED", "RUNNING", "RETRYING"}
 
 
+@only_sqlite
 def test_failed_candidates_do_not_end_a_campaign(cluster: Cluster) -> None:
     cluster.worker()
     formula = {"type": "expression", "options": {"y": "log(x - 0.4)"}}
@@ -144,6 +148,7 @@ def test_a_front_that_is_asked_for_before_there_are_candidates_moves_nothing(sta
     assert campaigns.get(campaign_id) == before
 
 
+@only_postgresql
 def test_a_campaign_over_a_table_ends_when_every_row_was_asked(cluster: Cluster) -> None:
     rows = "\n".join(f"{x / 10},{(x - 4) ** 2}" for x in range(9))
     (settings.current().data_root / "rows.csv").write_text(f"x,y\n{rows}\n")
@@ -170,6 +175,7 @@ def test_a_campaign_over_a_table_ends_when_every_row_was_asked(cluster: Cluster)
     assert row["best"]["outcomes"]["y"] == 0
 
 
+@only_sqlite
 def test_replicates_of_conditional_points_equal_the_library_until_the_space_is_exhausted(
     cluster: Cluster,
 ) -> None:
@@ -212,6 +218,7 @@ def test_replicates_of_conditional_points_equal_the_library_until_the_space_is_e
     assert marked == {name for point in points for name in point["replicates"]}
 
 
+@only_postgresql
 def test_a_step_that_comes_again_changes_nothing(cluster: Cluster) -> None:
     source = branin_currin(
         evaluator={"type": "function", "options": {"name": "branin_currin", "delay_s": 0.1}}

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from campaigns_under_test import branin_currin, finished, golden, params_of
+from fixtures import only_postgresql, only_sqlite
 from materia.client import Client
 from materia.engine.campaign import Campaign
 from materia.errors import DataError, DefinitionError, NotFoundError, StateError
@@ -51,6 +52,7 @@ def set_state(campaign_id: str, state: str) -> None:
         campaign_rows.change(connection, campaign_id, {"state": state})
 
 
+@only_postgresql
 def test_paused_resumed_and_extended_it_asks_what_it_would_have_asked_in_one_go(
     cluster: Cluster,
 ) -> None:
@@ -89,6 +91,7 @@ def test_paused_resumed_and_extended_it_asks_what_it_would_have_asked_in_one_go(
         )
 
 
+@only_sqlite
 def test_a_converged_campaign_that_is_extended_spends_its_budget(cluster: Cluster) -> None:
     cluster.worker()
     rule = {"convergence_patience": 1, "convergence_threshold": 0.9}

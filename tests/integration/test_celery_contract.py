@@ -8,12 +8,14 @@ import pytest
 from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
+from fixtures import only_postgresql, only_sqlite
 from materia.services import jobs
 from materia.settings import QUEUES
 from servers import wait_until
 from workers import Cluster
 
 
+@only_sqlite
 def test_an_unrouted_ping_is_answered(cluster: Cluster) -> None:
     cluster.worker()
     answer = cluster.client().send_task("tasks.simple_tasks.ping")
@@ -22,6 +24,7 @@ def test_an_unrouted_ping_is_answered(cluster: Cluster) -> None:
     assert (row["state"], row["attempt"], row["queue"]) == ("SUCCEEDED", 1, "celery")
 
 
+@only_sqlite
 def test_every_queue_is_served(cluster: Cluster) -> None:
     cluster.worker()
     client = cluster.client()
@@ -32,12 +35,14 @@ def test_every_queue_is_served(cluster: Cluster) -> None:
     assert {jobs.get(answer.id)["queue"] for answer in answers} == set(QUEUES)
 
 
+@only_postgresql
 def test_a_worker_of_default_also_serves_unrouted_messages(cluster: Cluster) -> None:
     cluster.worker("--queues=high_priority,default,low_priority")
     answer = cluster.client().send_task("tasks.simple_tasks.ping")
     assert answer.get(timeout=120)["status"] == "pong"
 
 
+@only_sqlite
 def test_priority_nine_goes_before_zero_and_before_the_queue(cluster: Cluster) -> None:
     client = cluster.client()
     for number, (queue, priority) in enumerate(
@@ -57,6 +62,7 @@ def test_priority_nine_goes_before_zero_and_before_the_queue(cluster: Cluster) -
     assert order == ["9", "9", "6", "0", "0"]
 
 
+@only_postgresql
 def test_an_error_of_the_task_is_raised_at_the_client(cluster: Cluster) -> None:
     cluster.worker()
     answer = cluster.client().send_task("tasks.test.fail", kwargs={"message": "no such furnace"})
@@ -67,6 +73,7 @@ def test_an_error_of_the_task_is_raised_at_the_client(cluster: Cluster) -> None:
     assert "no such furnace" in error["traceback"]
 
 
+@only_sqlite
 def test_a_wait_that_is_too_short_raises_celerys_timeout(cluster: Cluster) -> None:
     cluster.worker()
     answer = cluster.client().send_task("tasks.test.work", args=["sleep", 3])
@@ -92,6 +99,7 @@ def test_a_failed_answer_is_json_and_a_double_message_is_dropped(cluster: Cluste
     assert stored["status"] == "SUCCESS"
 
 
+@only_postgresql
 def test_wrong_arguments_are_an_error_and_not_retried(cluster: Cluster) -> None:
     cluster.worker()
     answer = cluster.client().send_task("tasks.simple_tasks.ping", kwargs={"loud": True})
@@ -145,7 +153,7 @@ def test_connections_that_redis_closed_are_made_anew(cluster: Cluster) -> None:
     assert (row["state"], row["attempt"]) == ("SUCCEEDED", 1)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@only_sqlite
 @pytest.mark.parametrize("pool", ["threads", "prefork", "solo"])
 def test_only_pools_that_can_keep_limits_and_cancels_start(cluster: Cluster, pool: str) -> None:
     cluster.preloaded = False

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from fixtures import only_sqlite
 from materia import cli, settings
 from materia.services import schedules
 from serving import ThreadServer, serving_commands
@@ -22,8 +23,6 @@ from workers import Cluster
 
 PAGE = (Path(__file__).parents[2] / "docs" / "celery-clients.md").read_text()
 TITLES = ("Submit and wait", "Search", "Predict", "Process new files", "Urgent work")
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def blocks(language: str) -> list[str]:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from fixtures import KEY
+from fixtures import KEY, only_sqlite
 from materia import errors, settings
 from materia.api.app import create_app
 from materia.client import AsyncClient, Client
@@ -44,9 +44,6 @@ DEFINITION: dict[str, Any] = {
     "evaluator": {"type": "function", "options": {"name": "branin_currin"}},
     "optimizer": {"budget": 14, "batch_size": 4, "seed": 5},
 }
-
-# These start servers of their own, and ask nothing of the database that others do not.
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -178,6 +175,7 @@ def test_all_pages_of_a_list_are_read(client: Client) -> None:
     assert [line["number"] for line in client.jobs.log(job_id, after=448)] == [449, 450]
 
 
+@only_sqlite
 def test_a_job_is_waited_for_and_gives_its_result(client: Client, cluster: Cluster) -> None:
     first = client.jobs.submit(PING, priority=9)
     with pytest.raises(errors.TransientError, match="still QUEUED"):

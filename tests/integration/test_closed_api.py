@@ -14,6 +14,7 @@ from fastapi.routing import iter_route_contexts
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from fixtures import only_sqlite
 from materia import settings
 from materia.api import live
 from materia.api.app import PUBLIC, create_app
@@ -29,7 +30,7 @@ from materia.services.submission import NewJob, submit
 from materia.store import audit as audit_rows
 from materia.store import owners
 from materia.store.database import database
-from serving import BASE, DEFAULTS, ThreadServer, in_process
+from serving import BASE, DEFAULTS, ThreadServer, in_process, openapi
 
 # One for all applications of this file, so that a test can have it written.
 RECORD = Record()
@@ -98,9 +99,6 @@ def audit() -> list[dict[str, Any]]:
         return audit_rows.page(connection, 1000, None, None)[0][::-1]
 
 
-one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
 def test_every_route_declares_its_scope() -> None:
     undeclared = [
         route.path
@@ -120,7 +118,7 @@ def test_a_route_that_declares_no_scope_is_an_admins(client: httpx.Client) -> No
         assert some.get("/api/v1/forgotten").status_code == 200
 
 
-@one_database
+@only_sqlite
 def test_every_route_refuses_a_key_without_its_scope(client: httpx.Client) -> None:
     secrets = {scope: made(scope, scope) for scope in ORDER}
     for method, path, scope in routes():
@@ -131,7 +129,7 @@ def test_every_route_refuses_a_key_without_its_scope(client: httpx.Client) -> No
             assert answer.status_code == 403, (method, path, held)
             assert answer.json()["code"] == "access_denied"
             assert f"'{scope}'" in answer.json()["detail"]
-    document = create_app(DEFAULTS).openapi()
+    document = openapi()
     for method, path, scope in routes():
         if method != "WEBSOCKET":
             operation = document["paths"][path.replace(":path", "")][method.lower()]
@@ -236,7 +234,7 @@ def test_what_a_key_makes_is_its_owners(client: httpx.Client) -> None:
     assert {job["owner"] for job in listed.json()["items"]} == {"anna"}
 
 
-@one_database
+@only_sqlite
 def test_what_a_job_submits_belongs_to_the_owner_of_that_job(backends: dict[str, str]) -> None:
     parent = submit(NewJob(PING, owner="anna"))
     running.enter(RunningJob(parent))
@@ -289,7 +287,7 @@ def test_refusals_beyond_a_burst_are_counted(client: httpx.Client) -> None:
     assert 200 <= written < 260
 
 
-@one_database
+@only_sqlite
 def test_what_is_done_is_noted_with_the_key_and_what_it_made(client: httpx.Client) -> None:
     secret = bearer(made("anna", "write"))
     started = client.post(f"{BASE}/campaigns/run", json=DEFINITION, headers=secret).json()
@@ -358,7 +356,7 @@ def test_the_first_admin_key_is_made_once(backends: dict[str, str]) -> None:
     assert keys.create_first() is None
 
 
-@one_database
+@only_sqlite
 def test_one_key_that_asks_for_too_much_is_slowed_down_and_no_other(
     backends: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,7 +376,7 @@ def test_one_key_that_asks_for_too_much_is_slowed_down_and_no_other(
         assert client.post(f"{BASE}/jobs", json={"task": PING}).status_code == 202
 
 
-@one_database
+@only_sqlite
 def test_what_its_owner_has_just_seen_is_hidden_from_others_all_the_same(
     backends: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,7 +394,7 @@ def test_what_its_owner_has_just_seen_is_hidden_from_others_all_the_same(
         assert client.get(f"{BASE}/jobs/{job}").status_code == 200
 
 
-@one_database
+@only_sqlite
 def test_jobs_beyond_those_that_may_wait_are_refused_until_there_is_room(
     backends: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,7 +447,7 @@ ELSEWHERE = {
 }
 
 
-@one_database
+@only_sqlite
 def test_every_post_honours_an_idempotency_key(client: httpx.Client, ids: dict[str, str]) -> None:
     key_id = keys.create(NewKey("k1"))[0]["id"]
     failed = jobs.cancel(submit(NewJob(PING))["id"])["id"]
@@ -481,7 +479,7 @@ def test_every_post_honours_an_idempotency_key(client: httpx.Client, ids: dict[s
     assert set(BODIES) | set(ELSEWHERE) <= set(posts)
 
 
-@one_database
+@only_sqlite
 def test_a_live_view_is_as_closed_as_the_rest(
     client: httpx.Client, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from typer.testing import CliRunner
 
+from fixtures import only_sqlite
 from materia import cli, settings
 from materia.broker.app import app
 from materia.client import Client
@@ -29,8 +30,6 @@ from materia.store.tables import jobs as job_table
 from servers import wait_until
 from serving import ThreadServer
 from workers import Cluster
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
+from fixtures import only_postgresql, only_sqlite
 from materia import settings
 from materia.services import jobs
 from servers import wait_until
 from workers import Cluster
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -32,6 +31,7 @@ def orders(path: Path, n: int, start: int = 0) -> None:
     path.write_text("amount,group,name\n" + "\n".join(rows) + "\n")
 
 
+@only_sqlite
 def test_a_table_is_processed_and_every_row_accounted_for(cluster: Cluster, root: Path) -> None:
     cluster.worker()
     orders(root / "orders.csv", 1000)
@@ -91,6 +91,7 @@ def test_a_path_that_will_not_do_fails_at_once(
     assert not (root / "x.csv").exists()
 
 
+@only_postgresql
 def test_new_files_are_taken_once_and_put_away(cluster: Cluster, root: Path) -> None:
     transformations = {"filter": {"amount": 5}}
     cluster.environment["MATERIA_NEW_DATA_TRANSFORMATIONS"] = json.dumps(transformations)

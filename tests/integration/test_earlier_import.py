@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from campaigns_under_test import branin_currin, finished, golden, params_of
+from fixtures import only_sqlite
 from materia import cli, settings
 from materia.client import Client
 from materia.errors import ConflictError, DataError, DefinitionError, NotFoundError, StateError
@@ -20,7 +21,6 @@ from materia.services.campaign_steps import load_engine
 from serving import serving_commands
 from workers import Cluster
 
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 pytestmark = only_sqlite
 ROOT = Path(__file__).parents[2]
 ROWS = [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from fixtures import only_sqlite
 from materia import cli
 from materia.client import Client
 from materia.engine.campaign import Campaign
@@ -18,7 +19,7 @@ from materia.store import campaigns as campaign_rows
 from materia.store.database import database
 from serving import ThreadServer
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = only_sqlite
 
 MIXED: dict[str, Any] = {
     "name": "mixed",

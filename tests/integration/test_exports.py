@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import sys
 import time
 import uuid
 import zipfile
@@ -16,10 +15,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from campaigns_under_test import branin_currin, finished
+from fixtures import only_sqlite
 from materia import cli, errors, settings
 from materia.api.app import create_app
 from materia.client import Client
@@ -40,7 +39,7 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
 pytestmark = [
     pytest.mark.usefixtures("backends"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    only_sqlite,
 ]
 
 
@@ -231,15 +230,11 @@ def test_a_worker_writes_what_the_guide_exports(
     section = GUIDE.partition('id="exports"')[2].partition("**Once.**")[0]
     (line,) = re.findall(r"^materia (campaign export .+)$", section, re.M)
     (code,) = re.findall(r"^```python\n(.+?)^```", section, re.M | re.S)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    try:
-        with ThreadServer() as server:
-            monkeypatch.setenv("MATERIA_SERVER", server.url)
-            done = CliRunner().invoke(cli.app, shlex.split(line))
-            assert done.exit_code == 0, (done.output, done.exception)
-            exec(code.replace("Client.local()", f"Client({server.url!r})"), {})  # noqa: S102 - ours
-    finally:
-        structlog.reset_defaults()
+    with ThreadServer() as server:
+        monkeypatch.setenv("MATERIA_SERVER", server.url)
+        done = CliRunner().invoke(cli.app, shlex.split(line))
+        assert done.exit_code == 0, (done.output, done.exception)
+        exec(code.replace("Client.local()", f"Client({server.url!r})"), {})  # noqa: S102 - ours
     assert "results.xlsx: 22 candidates" in done.output
     with zipfile.ZipFile("results.xlsx") as book:
         assert book.read("xl/worksheets/sheet1.xml").count(b"<row ") == 23

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 
 from materia.stack.exposure import is_exposed, outside_host
@@ -38,15 +37,3 @@ def test_a_stack_on_every_address_prints_its_url_and_a_warning(
     assert outside.groups() == (outside_host("0.0.0.0"), str(stack.port))
     assert "warning: it is reachable from the network" in shown
     assert ("export MATERIA_API_KEY=" in shown) == (key is None)
-
-
-def test_a_stack_for_this_machine_warns_of_nothing(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "data")
-    stack.start()
-    try:
-        assert httpx.get(f"http://127.0.0.1:{stack.port}/api/v1/health/live").status_code == 200
-    finally:
-        stack.stop()
-    assert "MatCraft is ready" in stack.output()
-    assert "warning" not in stack.output()
-    assert "other machines" not in stack.output()

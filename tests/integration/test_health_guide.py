@@ -7,15 +7,13 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
-from fixtures import KEY
+from fixtures import KEY, only_sqlite
 from materia import cli, settings
 from materia.broker.app import app
 from materia.client import Client
@@ -28,7 +26,6 @@ from workers import Cluster
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "health-and-notifications.md").read_text()
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def blocks(language: str) -> list[str]:
@@ -45,7 +42,6 @@ def materia(line: str) -> str:
 
 @only_sqlite
 def test_the_examples_run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     monkeypatch.setenv("MATERIA_LEASE_S", "20")
     cluster.environment["MATERIA_LEASE_S"] = "20"
     del cluster.environment["MATERIA_CELERY_BEAT_SCHEDULE"]
@@ -76,7 +72,6 @@ def test_the_examples_run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> 
         assert (found["sent"]["channel"], found["sent"]["delivered"]) == ("default", [])
         command = curl.replace("$URL", server.url).replace("$KEY", KEY)
         subprocess.run(["bash", "-c", command], check=True, timeout=60)
-    structlog.reset_defaults()
 
 
 def found_id(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fixtures import only_sqlite
 from materia import settings
 from materia.errors import TransientError
 from materia.services import tabular
@@ -15,8 +16,6 @@ from materia.services.work import unit_of_work
 from materia.store import jobs as job_rows
 from materia.store.database import database
 from workers import Cluster
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture

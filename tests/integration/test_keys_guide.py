@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fixtures import only_sqlite
 from materia import cli, settings
 from materia.api import pace
 from materia.client import Client
@@ -20,7 +21,6 @@ from materia.settings import Settings
 from servers import wait_until
 from serving import Server, ThreadServer, serving_commands
 
-one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PAGE = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
 
 
@@ -45,7 +45,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-@one_database
+@only_sqlite
 def test_every_command_of_the_page_runs(server: ThreadServer) -> None:
     told = {}
     for command in commands():
@@ -72,19 +72,20 @@ def test_every_command_of_the_page_runs(server: ThreadServer) -> None:
             client.keys.list()
 
 
-@one_database
+@only_sqlite
 def test_the_database_answers_like_the_server(server: ThreadServer) -> None:
     made = json.loads(printed("keys", "create", "anna", "--json"))
     direct = json.loads(printed("keys", "create", "bert", "--json", "--database"))
     assert made.keys() == direct.keys()
     both = [json.loads(printed("keys", "list", "--json", *more)) for more in ([], ["--database"])]
     assert both[0] == both[1]
+    assert "1 older ones; --limit shows more" in printed("keys", "list", "--limit", "1")
     revoked = json.loads(printed("keys", "revoke", direct["id"][:8], "--json", "--database"))
     assert revoked["state"] == "revoked"
     assert "nothing was changed or refused" in printed("keys", "audit", "--refused", "--database")
 
 
-@one_database
+@only_sqlite
 def test_a_database_that_is_not_there_is_not_made(
     backends: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -96,7 +97,7 @@ def test_a_database_that_is_not_there_is_not_made(
     assert not (tmp_path / "none").exists()
 
 
-@one_database
+@only_sqlite
 def test_a_server_without_a_key_prints_its_first_one_once(
     backends: dict[str, str], tmp_path: Path
 ) -> None:

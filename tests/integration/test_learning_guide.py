@@ -15,6 +15,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from fixtures import only_sqlite
 from materia import cli, settings
 from materia.client import Client
 from materia.errors import AccessError, DataError, DefinitionError, NotFoundError
@@ -26,8 +27,6 @@ from workers import Cluster
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "tables-and-learning.md").read_text()
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def commands(page: str, beginning: str) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from campaigns_under_test import branin_currin, finished, golden, params_of
+from fixtures import only_postgresql, only_sqlite
 from materia import cli, evaluators
 from materia.client import Client
 from materia.errors import ConflictError, DataError, MateriaError, NotFoundError, StateError
@@ -49,6 +50,7 @@ def measured(candidate: dict[str, Any]) -> dict[str, float]:
     return evaluator.evaluate(candidate["params"], seed=0).outcomes
 
 
+@only_postgresql
 def test_told_late_in_parts_and_out_of_order_it_asks_what_an_evaluator_would_have_got(
     cluster: Cluster,
 ) -> None:
@@ -100,6 +102,7 @@ def test_results_are_taken_in_all_or_none_and_never_changed(cluster: Cluster) ->
     assert (failed["state"], failed["error"]["message"]) == ("failed", "the experiment failed")
 
 
+@only_sqlite
 def test_paused_it_takes_results_and_stopped_it_does_not(cluster: Cluster) -> None:
     campaign_id = started(cluster)
     campaign_course.pause(campaign_id)
@@ -138,6 +141,7 @@ def refused(*arguments: str) -> str:
     return done.output + str(done.exception)
 
 
+@only_sqlite
 def test_a_sheet_is_filled_in_and_told(
     server: ThreadServer, cluster: Cluster, tmp_path: Path
 ) -> None:

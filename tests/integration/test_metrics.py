@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from campaigns_under_test import branin_currin
+from fixtures import only_sqlite
 from materia.errors import TransientError
 from materia.events import stream
 from materia.services import dispatch, execution, figures, workers
@@ -31,8 +32,6 @@ from workers import Cluster
 PING = "tasks.simple_tasks.ping"
 WORKER = Claimant(boot="boot-1", worker="w@host")
 Samples = dict[tuple[str, ...], float]
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def scraped() -> Samples:

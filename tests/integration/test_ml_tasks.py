@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_diabetes
 
+from fixtures import only_postgresql, only_sqlite
 from materia import settings
 from materia.services import jobs
 from materia.store import models as model_rows
@@ -20,14 +21,10 @@ from workers import Cluster
 
 FOREST = {"n_estimators": 20, "max_depth": 4, "target": "target", "num_partitions": 3}
 
-# What they ask of the database, the first test asks of both.
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 
 @pytest.fixture
 def root(cluster: Cluster) -> Path:
-    """The data root, with a real data set of 442 rows in it; jobs start one interpreter each."""
-    cluster.environment["MATERIA_PROCESSES_PER_JOB"] = "1"
+    """The data root, with a real data set of 442 rows in it."""
     found = load_diabetes()
     root = settings.current().data_root
     with (root / "diabetes.csv").open("w", newline="") as file:
@@ -41,6 +38,7 @@ def ask(cluster: Cluster, task: str, **kwargs: Any) -> Any:
     return cluster.client().send_task(f"tasks.ml_tasks.{task}", kwargs=kwargs, queue="ml")
 
 
+@only_postgresql
 def test_a_model_is_trained_stored_and_predicts(cluster: Cluster, root: Path) -> None:
     cluster.worker()
     answer = ask(
@@ -116,7 +114,7 @@ def test_what_was_finished_is_not_computed_again_after_a_crash(
     cluster.scheduler()
     worker = cluster.worker(concurrency=1)
     # Trials that take long enough to be interrupted.
-    grid = [{"n_estimators": 300, "min_samples_leaf": leaf} for leaf in range(1, 7)]
+    grid = [{"n_estimators": 150, "min_samples_leaf": leaf} for leaf in range(1, 7)]
     asked = ask(
         cluster,
         "hyperparameter_search",

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from campaigns_under_test import finished, params_of
+from fixtures import only_sqlite
 from materia import Campaign, cli, evaluators, settings
 from materia.client import Client
 from materia.mdl import load
@@ -26,9 +27,6 @@ ONE_CALL = PAGE.split("## From a campaign to a model, and back")[1]
 def block(language: str) -> str:
     (found,) = re.findall(rf"^```{language}\n(.*?)^```$", ONE_CALL, re.M | re.S)
     return str(found)
-
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def coating(name: str, evaluator: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -72,8 +70,7 @@ def test_a_campaign_trains_a_model_that_evaluates_the_next_campaign(
         short, whole = block("sh").splitlines()
         assert whole.startswith(short)
         printed = CliRunner().invoke(cli.app, shlex.split(whole)[1:])
-    # Before it may stand what the server, which is in this process here, has logged.
-    assert json.loads(printed.stdout[printed.stdout.index("{") :])["estimator"] == "extra_trees"
+    assert json.loads(printed.stdout)["estimator"] == "extra_trees"
     started, model_id = found["started"], found["model_id"]
     assert (started["n_rows"], started["n_failed"]) == (24, 0)
     trained = jobs.get(started["task_id"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_diabetes
 
+from fixtures import only_sqlite
 from materia import settings
 from materia.services import jobs
 from ray_heads import RayHead
@@ -19,7 +20,7 @@ from workers import Cluster
 
 pytestmark = [
     pytest.mark.alone,
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    only_sqlite,
 ]
 
 FOREST = {"n_estimators": 10, "max_depth": 4, "target": "target", "num_partitions": 3}

@@ -95,7 +95,7 @@ def test_the_promise_of_local_processes_is_kept(promise: Callable[[], None]) -> 
     promise()
 
 
-@pytest.mark.parametrize("n_processes", [1, 2, 5])
+@pytest.mark.parametrize("n_processes", [1, 5])
 def test_results_come_in_the_order_of_the_items(n_processes: int, tmp_path: Path) -> None:
     promises.test_results_come_in_the_order_of_the_items(n_processes, tmp_path)
 

@@ -12,8 +12,6 @@ from celery import Celery
 from servers import is_alive, wait_until
 from stacks import Stack, materia
 
-pytestmark = pytest.mark.alone
-
 TRAINING = {
     "model_config": {"estimator": "linear", "target": "y", "num_partitions": 2},
     "dataset_path": "line.csv",
@@ -29,6 +27,7 @@ def train(stack: Stack) -> str:
         return str(app.send_task(task, kwargs=TRAINING, queue="ml").get(timeout=240)["status"])
 
 
+@pytest.mark.alone
 def test_a_stack_with_ray_computes_there_survives_its_head_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from campaigns_under_test import branin_currin, golden, params_of
+from fixtures import only_sqlite
 from materia import settings
 from materia.errors import DefinitionError
 from materia.services import campaign_steps, campaigns, execution, jobs, retention, submission
@@ -31,7 +32,6 @@ PREDICT = "tasks.ml_tasks.batch_predictions"
 DAY_S = 86400.0
 
 pytestmark = pytest.mark.usefixtures("backends")
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def write(path: Path, days_old: float, content: str = "x" * 10) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_diabetes
 
+from fixtures import only_postgresql, only_sqlite
 from materia import settings
 from materia.api.app import create_app
 from materia.client import Client
@@ -25,8 +26,6 @@ from workers import Cluster
 
 DIABETES = load_diabetes()
 CONFIG = {"n_estimators": 3, "max_depth": 1, "target": "target", "num_partitions": 1}
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def write(name: str, n_rows: int = 442) -> None:
@@ -54,6 +53,7 @@ def notifications() -> list[str]:
     return [row["kwargs"]["message"] for row in rows]
 
 
+@only_postgresql
 def test_a_model_is_replaced_by_a_better_one_and_kept_before_a_worse_one(
     cluster: Cluster, sdk: Client
 ) -> None:
@@ -147,7 +147,7 @@ def test_a_training_whose_process_dies_promotes_once(cluster: Cluster, sdk: Clie
     cluster.scheduler()
     worker = cluster.worker(concurrency=1)
     write("all.csv")
-    slow = {**CONFIG, "n_estimators": 300, "max_depth": 20, "num_partitions": 6}
+    slow = {**CONFIG, "n_estimators": 80, "max_depth": 12, "num_partitions": 6}
     sdk.retrainings.create("glucose", "all.csv", slow)
     task_id = sdk.retrainings.run("glucose")["task_id"]
     kept = settings.current().artifact_dir / "jobs"

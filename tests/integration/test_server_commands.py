@@ -14,6 +14,7 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
+from fixtures import only_sqlite
 from materia import cli
 from materia.client import Client
 from materia.errors import DefinitionError, NotFoundError, StateError
@@ -23,7 +24,7 @@ from serving import Server, ThreadServer, serving_commands
 from workers import Cluster
 
 # Commands ask the API, which other files ask on both databases.
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = only_sqlite
 
 MATERIA = [sys.executable, "-c", "from materia.cli import main; main()"]
 PING = "tasks.simple_tasks.ping"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from fixtures import only_sqlite
 from materia import settings
 from materia.api import pace
 from materia.api.pace import Pace
@@ -19,7 +20,6 @@ from materia.services.keys import OPERATOR
 from materia.services.quotas import NoRoomError
 from materia.services.submission import NewJob, submit
 
-one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 RATE = 10.0
 BURST = int(pace.BURST_S * RATE)
 
@@ -42,7 +42,7 @@ def exchange(*servers: Pace, add: Any = tally.add) -> None:
         asyncio.run(server.exchange(add))
 
 
-@one_database
+@only_sqlite
 def test_a_key_gets_no_more_of_two_servers_than_of_one(
     backends: dict[str, str], standing_still: list[float]
 ) -> None:
@@ -63,7 +63,7 @@ def test_a_key_gets_no_more_of_two_servers_than_of_one(
     assert taken(one, 2 * BURST) == BURST
 
 
-@one_database
+@only_sqlite
 def test_without_redis_each_server_goes_on_alone(
     backends: dict[str, str], standing_still: list[float]
 ) -> None:
@@ -85,7 +85,7 @@ def test_without_redis_each_server_goes_on_alone(
     assert taken(one, 2 * BURST) == BURST
 
 
-@one_database
+@only_sqlite
 def test_servers_that_fill_the_room_for_jobs_at_once_let_in_hardly_more_than_fit(
     backends: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures import only_postgresql, only_sqlite
 from materia import settings
 from materia.services import cluster_health, jobs, schedules, silence, workers
 from materia.services.dispatch import Dispatcher
@@ -82,6 +83,7 @@ def check() -> str:
     return str(outcome.result["status"])
 
 
+@only_sqlite
 def test_long_silence_is_told_once_by_the_scheduler_itself(desk: Taken) -> None:
     clock = Clock()
     watch, second = Silence(clock), Silence(clock)
@@ -118,6 +120,7 @@ def test_silence_that_nobody_wants_to_hear_of_is_not_told(desk: Taken) -> None:
     assert jobs.page(10, task=SEND)[1] == 0
 
 
+@only_postgresql
 def test_what_cannot_be_sent_waits_for_a_worker(
     desk: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:

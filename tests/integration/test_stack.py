@@ -79,6 +79,13 @@ def test_a_plain_celery_client_gets_its_answer(stack: Stack) -> None:
     assert ping(stack) == {"status": "pong", "worker": "celery"}
 
 
+def test_a_stack_for_this_machine_warns_of_nothing(stack: Stack) -> None:
+    assert httpx.get(f"http://127.0.0.1:{stack.port}/api/v1/health/live").status_code == 200
+    assert "MatCraft is ready" in stack.output()
+    assert "warning" not in stack.output()
+    assert "other machines" not in stack.output()
+
+
 def test_status_tells_scripts_where_everything_is(stack: Stack) -> None:
     told = materia("status", "--data-dir", stack.data_dir, "--json")
     assert told.returncode == 0

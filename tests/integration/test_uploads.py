@@ -17,7 +17,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from fixtures import KEY
+from fixtures import KEY, only_sqlite
 from materia import cli, settings
 from materia.client import AsyncClient, Client
 from materia.errors import AccessError, ConflictError, DataError, NotFoundError, StateError
@@ -25,7 +25,7 @@ from materia.services import uploads
 from servers import wait_until
 from serving import BASE, BEARER, ThreadServer
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = only_sqlite
 DOCS = Path(__file__).parents[2] / "docs"
 LIMIT = 1_000_000
 TABLE = b"city,amount\n" + b"".join(b"Ulm,%d\n" % n for n in range(1000)) + b"short\n"

@@ -17,7 +17,7 @@ from sqlalchemy import delete
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from fixtures import KEY
+from fixtures import KEY, only_postgresql, only_sqlite
 from materia.api import live
 from materia.events import stream
 from materia.events.models import Event, EventType, campaign_topic, job_topic
@@ -34,9 +34,6 @@ from serving import BASE, BEARER, Server, ThreadServer
 PATIENCE_S = 60.0
 
 Served = Server | ThreadServer
-
-# These start servers of their own, and ask nothing of the database that others do not.
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -227,6 +224,7 @@ class Watcher(threading.Thread):
                         break
 
 
+@only_postgresql
 def test_watchers_that_come_and_go_see_each_event_once_while_redis_is_emptied(
     server: Served, campaign_id: str, redis_server: RedisServer
 ) -> None:
@@ -253,6 +251,7 @@ def test_watchers_that_come_and_go_see_each_event_once_while_redis_is_emptied(
     assert sum(watcher.n_views for watcher in watchers) > len(watchers)
 
 
+@only_sqlite
 def test_views_survive_a_redis_that_goes_away_and_comes_back(
     redis_backed: Callable[[RedisServer], dict[str, str]],
     start_redis: Callable[[], RedisServer],
@@ -390,6 +389,7 @@ def handshake(port: int, path: str) -> socket.socket:
     return opened
 
 
+@only_sqlite
 def test_who_never_reads_is_let_go_and_harms_nobody(
     server: ThreadServer, campaign_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,6 +408,7 @@ def test_who_never_reads_is_let_go_and_harms_nobody(
     wait_until(lambda: hub.n_listeners == 0, "nobody listens any more")
 
 
+@only_postgresql
 def test_a_view_that_events_overrun_is_told_to_read_the_state(
     server: ThreadServer, campaign_id: str
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from campaigns_under_test import branin_currin, finished
+from fixtures import only_sqlite
 from materia import cli
 from materia.client import Client
 from materia.services import campaigns, jobs, workers
@@ -21,7 +22,6 @@ from servers import wait_until
 from serving import InProcess, serving_commands
 from workers import Cluster
 
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 LIGHT = "--queues=high_priority,default,low_priority"
 GPU = "--queues=gpu_training"
 

@@ -14,13 +14,7 @@ from fixtures import KEY
 from materia.api import admission
 from materia.api.admission import MAX_BODY
 from materia.api.app import PUBLIC, create_app
-from serving import BASE, DEFAULTS, in_process
-
-
-def operations() -> list[tuple[str, str]]:
-    """Return every method and path of the OpenAPI file."""
-    document = create_app(DEFAULTS).openapi()
-    return [(method, path) for path, found in document["paths"].items() for method in found]
+from serving import BASE, DEFAULTS, in_process, operations
 
 
 @pytest.fixture(scope="module")

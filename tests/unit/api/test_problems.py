@@ -12,7 +12,7 @@ from materia import errors
 from materia.api.answers import answer, written_time
 from materia.api.app import create_app
 from materia.api.problems import STATUS, written
-from serving import BASE, DEFAULTS, in_process
+from serving import BASE, DEFAULTS, in_process, openapi, operations
 
 EXPECTED = {
     errors.DefinitionError: 422,
@@ -244,12 +244,6 @@ def test_a_body_in_utf8_is_read_however_it_is_called(client: httpx.Client, chars
     assert (response.status_code, response.json()["path"]) == (422, "task")
 
 
-def operations() -> list[tuple[str, str]]:
-    """Return every method and path of the OpenAPI file."""
-    document = create_app(DEFAULTS).openapi()
-    return [(method, path) for path, found in document["paths"].items() for method in found]
-
-
 @pytest.mark.parametrize(("method", "path"), operations())
 def test_every_operation_refuses_a_query_parameter_that_it_does_not_have(
     client: httpx.Client, method: str, path: str
@@ -258,7 +252,7 @@ def test_every_operation_refuses_a_query_parameter_that_it_does_not_have(
     problem = response.json()
     assert (response.status_code, problem["code"]) == (422, "request_invalid")
     assert (problem["path"], problem["detail"][:7]) == ("no_such", "no_such")
-    declared = create_app(DEFAULTS).openapi()["paths"][path][method].get("parameters", [])
+    declared = openapi()["paths"][path][method].get("parameters", [])
     names = [parameter["name"] for parameter in declared if parameter["in"] == "query"]
     expected = f"allowed: {', '.join(names)}" if names else "this path takes none"
     assert problem["hint"] == expected
