@@ -38,7 +38,9 @@ def status(
 
 
 def _print(found: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    from materia.cli.tables import stdout
+
+    console = stdout()
     if not found["running"]:
         console.print(
             f"no stack runs on {found['data_dir']}; start one with `materia up`,"

@@ -248,6 +248,10 @@ def broker(place: Place) -> Iterator[Check]:
     fix = "check MATERIA_BROKER_URL and that Redis runs there"
     try:
         policy = _eviction_policy(place)
+    except ValueError as error:
+        fix = "write MATERIA_BROKER_URL as redis://:password@host:6379/0"
+        yield Check("broker", "fail", f"{shown} is no address of a Redis: {error}", fix)
+        return
     except redis.RedisError as error:
         yield Check("broker", "fail", f"{shown} does not answer: {error}", fix)
         return
@@ -283,7 +287,7 @@ def workers(place: Place) -> Iterator[Check]:
         _eviction_policy(place)
         with Celery(broker=place.settings.broker_url, set_as_current=False) as app:
             answers = app.control.inspect(timeout=INSPECT_S).active_queues() or {}
-    except (OperationalError, redis.RedisError):
+    except (OperationalError, redis.RedisError, ValueError):
         yield Check("workers", "fail", "not known, since the broker does not answer")
         return
     for queue in (*QUEUES, "celery"):
@@ -300,7 +304,7 @@ def scheduler(place: Place) -> Iterator[Check]:
     from materia.services.dispatch import LEADER
     from materia.store import leases
 
-    if not (place.stack["running"] or place.has_own_broker):
+    if not (place.stack["running"] or place.has_own_broker) or not _has_schema(place):
         return
     with _reading(place) as (used, connection):
         led = leases.is_held(used, connection, LEADER)

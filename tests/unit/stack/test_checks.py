@@ -13,8 +13,8 @@ from materia.stack.checks import Check, Place
 from materia.store import migrate
 
 
-def place(path: Path, **settings: object) -> Place:
-    return Place(Settings(data_dir=path, **settings), state.look(path), has_own_broker=False)
+def place(path: Path, *, has_own_broker: bool = False, **settings: object) -> Place:
+    return Place(Settings(data_dir=path, **settings), state.look(path), has_own_broker)
 
 
 def only(found: object) -> Check:
@@ -68,6 +68,23 @@ def test_an_older_schema_is_noticed(tmp_path: Path) -> None:
     other = place(tmp_path, database_url=f"sqlite:///{tmp_path / 'other.db'}")
     (tmp_path / "other.db").touch()
     assert only(checks.database(other)).level == "warn"
+
+
+def test_an_address_that_is_no_broker_says_how_one_is_written(tmp_path: Path) -> None:
+    where = place(tmp_path, has_own_broker=True, broker_url="http://:secret@127.0.0.1:80")
+    check = only(checks.broker(where))
+    assert check.level == "fail"
+    assert "is no address of a Redis" in check.message
+    assert "secret" not in check.message
+    assert check.fix == "write MATERIA_BROKER_URL as redis://:password@host:6379/0"
+    assert only(checks.workers(where)).level == "fail"
+
+
+def test_nothing_is_asked_of_a_database_that_will_only_be_made(tmp_path: Path) -> None:
+    where = place(tmp_path, has_own_broker=True)
+    assert only(checks.database(where)).level == "ok"
+    assert list(checks.scheduler(where)) == []
+    assert not (tmp_path / "materia.db").exists()
 
 
 def test_a_check_that_breaks_has_failed_and_the_others_go_on(
