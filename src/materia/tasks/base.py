@@ -8,6 +8,7 @@ answer. `materia.broker.results` stores the answer once, after the job's final r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -20,7 +21,7 @@ from celery.worker.request import Request
 from materia import log
 from materia.broker.app import app
 from materia.broker.messages import HEADER
-from materia.errors import TransientError
+from materia.errors import DataError, TransientError
 from materia.services import arrivals, execution, jobs, tasks
 from materia.services.execution import (
     Cancelled,
@@ -131,6 +132,10 @@ class DurableRequest(Request):  # type: ignore[misc]
         )
 
 
+def _refuse(fault: DataError, /, *_: Any, **__: Any) -> None:
+    raise fault
+
+
 class DurableTask(Task):  # type: ignore[misc]
     """Base of every task: one claim, one run, one guarded final write."""
 
@@ -170,11 +175,7 @@ class DurableTask(Task):  # type: ignore[misc]
     def _arrived_whole(self, args: Any, kwargs: Any) -> Callable[..., Any]:
         """Return what runs: nothing that was sent may be missing in the row."""
         fault = arrivals.fault(args, kwargs)
-
-        def refuse(*_: Any, **__: Any) -> Any:
-            raise fault or AssertionError
-
-        return self._checked if fault is None else refuse
+        return self._checked if fault is None else partial(_refuse, fault)
 
     def _is_ours(self) -> bool:
         return bool((self.request.headers or {}).get(HEADER))
