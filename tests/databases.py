@@ -86,8 +86,9 @@ class Databases:
 
 def _let_go(connection: Connection) -> None:
     """End what a test has left connected, so that nothing is written any more."""
-    connection.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")
-    wait_until(lambda: not connection.execute(f"SELECT 1 {OTHERS}").fetchall(), "all are gone")
+    # Again and again: a thread that is about to write connects anew.
+    ended = f"SELECT pg_terminate_backend(pid) {OTHERS}"
+    wait_until(lambda: not connection.execute(ended).fetchall(), "all are gone")
 
 
 def _shape(connection: Connection) -> str:

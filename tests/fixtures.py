@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from materia import settings
 from materia.broker.app import app
 from materia.compute.cluster import link
+from materia.services import audit
 from materia.store.database import database
 from ray_heads import RayHead
 from servers import RedisServer
@@ -38,6 +40,7 @@ def point_services_at(
     }
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(audit, "WRITE_EVERY_S", 0.02)
     settings.current.cache_clear()
     settings.current().data_root.mkdir(parents=True)
     # The app of this process may have met the servers of another test.
@@ -58,7 +61,7 @@ def backends(
 ) -> Iterator[dict[str, str]]:
     """Services of this process on either database and the session's Redis; yields the variables."""
     yield point_services_at(monkeypatch, tmp_path, database_url, redis_server)
-    database().close()
+    leave_database()
 
 
 @pytest.fixture
@@ -67,6 +70,13 @@ def redis_backed(
 ) -> Iterator[Callable[[RedisServer], dict[str, str]]]:
     """Like `backends`, on a Redis server of the test's own."""
     yield lambda server: point_services_at(monkeypatch, tmp_path, database_url, server)
+    leave_database()
+
+
+def leave_database() -> None:
+    """Wait for what is still being written to it, which the next test would find, and let it go."""
+    while late := [one for one in threading.enumerate() if one.name == audit.THREAD]:
+        late[0].join()
     database().close()
 
 

@@ -17,6 +17,7 @@ from materia.store import audit as rows
 from materia.store.database import database
 from materia.store.jobs import Row
 
+THREAD = "audit"
 WRITE_EVERY_S = 0.25
 MAX_WAITING = 10_000
 MAX_ROWS = 200_000
@@ -74,7 +75,7 @@ class Record:
                 entry, self._n_more = replace(entry, n_more=self._n_more), 0
             self._waiting.append((time.time(), entry))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
+                self._thread = threading.Thread(target=self._write, name=THREAD, daemon=True)
                 self._thread.start()
 
     def _is_allowed(self) -> bool:

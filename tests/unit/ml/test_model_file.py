@@ -67,7 +67,7 @@ def test_every_classification_comes_back_bit_for_bit(tmp_path: Path, estimator: 
 
 
 def assert_round_trip(folder: Path, path: Path, config: dict[str, Any]) -> None:
-    size = SMALL if config["estimator"] in GROWN else {}
+    size = SMALL if config.get("estimator") in GROWN else {}
     plan = training.plan_training({**config, **size}, path)
     outcomes = ml_tables.train_all(plan)
     trained = training.assemble(plan, outcomes, {})
