@@ -118,7 +118,7 @@ class Member:
         except subprocess.TimeoutExpired:
             # It has only closed its connection.
             self._process.kill()
-        status = self._process.wait()
+        status = reap(self._process)
         self.kill()
         if status >= 0:
             return f"ended with exit status {status}"
@@ -133,7 +133,23 @@ class Member:
         self._theirs.close()
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            reap(self._process)
+
+
+def reap(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a process and return its exit status.
+
+    `Popen.wait` takes a lock that it never gives back where a signal raises just then: the next
+    call would wait for ever.
+    """
+    while process.returncode is None:
+        try:
+            _, status = os.waitpid(process.pid, 0)
+        except ChildProcessError:  # a signal struck before the status was kept
+            process.returncode = -signal.SIGKILL
+        else:
+            process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode
 
 
 def with_news(members: Sequence[Member], patience_s: float) -> list[Member]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from materia.compute.cluster.messages import Begin, Connect, End, Report, Request
 from materia.compute.cluster.place import ClusterPlace
+from materia.compute.member import reap
 from materia.errors import MissingExtraError, TransientError
 
 PROGRAM = (
@@ -110,7 +111,7 @@ class Link:
         finally:
             if self._process is not None:
                 self._process.kill()
-                self._process.wait()
+                reap(self._process)
 
     @contextmanager
     def _alive(self) -> Iterator[None]:
