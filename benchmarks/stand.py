@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "environment",
     "free_port",
     "scheduler",
+    "servers",
     "wait_until",
     "worker",
 ]
@@ -47,6 +49,21 @@ def environment(folder: Path, redis: RedisServer, database_url: str | None) -> d
         "MATERIA_BROKER_URL": redis.url(0),
         "MATERIA_RESULT_BACKEND": redis.url(1),
     }
+
+
+@contextmanager
+def servers() -> Iterator[tuple[Path, RedisServer, PostgresServer]]:
+    """Run a Redis and a PostgreSQL as long as the block lasts; yields a folder for the rest too."""
+    with tempfile.TemporaryDirectory() as name:
+        redis = RedisServer(Path(name) / "redis")
+        redis.start()
+        postgres = PostgresServer()
+        postgres.start()
+        try:
+            yield Path(name), redis, postgres
+        finally:
+            postgres.remove()
+            redis.kill()
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import argparse
 import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -91,21 +90,11 @@ def main() -> None:
     rounds, budget = (1, 12) if chosen.smoke else (chosen.rounds, chosen.budget)
     n_iterations = budget // BATCH
     results: dict[str, list[dict[str, float]]] = {"sqlite": [], "postgresql": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        redis = RedisServer(folder / "redis")
-        redis.start()
-        postgres = PostgresServer()
-        postgres.start()
-        try:
-            with Progress() as progress:
-                bar = progress.add_task("campaigns", total=rounds * len(results))
-                for kind, series in results.items():
-                    measure(kind, series, folder / kind, redis, postgres, rounds, budget)
-                    progress.advance(bar, rounds)
-        finally:
-            postgres.remove()
-            redis.kill()
+    with stand.servers() as (folder, redis, postgres), Progress() as progress:
+        bar = progress.add_task("campaigns", total=rounds * len(results))
+        for kind, series in results.items():
+            measure(kind, series, folder / kind, redis, postgres, rounds, budget)
+            progress.advance(bar, rounds)
     summary = {
         kind: {
             "platform_ms_per_iteration": statistics.median(

@@ -15,7 +15,6 @@ import argparse
 import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import record
 import stand
-from stand import PostgresServer, RedisServer
+from stand import RedisServer
 
 CONCURRENCY = 2
 LASTS_S = 0.02
@@ -127,34 +126,24 @@ def main() -> int:
         kind: {queue: [] for queue in QUEUES} for kind in KINDS
     }
     left: list[int] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        redis = RedisServer(folder / "redis")
-        redis.start()
-        postgres = PostgresServer()
-        postgres.start()
-        try:
-            with Progress() as progress:
-                bar = progress.add_task("urgent jobs", total=chosen.rounds * len(KINDS))
-                for number in range(chosen.rounds):
-                    for kind in KINDS:
-                        place = folder / f"{kind}-{number}"
-                        place.mkdir()
-                        if kind == "raw":
-                            app, variables, submit = raw(place, redis, chosen.waiting)
-                        else:
-                            url = postgres.create_database() if kind == "postgresql" else None
-                            app, variables, submit = ours(place, redis, url, chosen.waiting)
-                        with stand.worker(app, place, variables, CONCURRENCY):
-                            for queue, found in measure(submit, chosen.urgent, number).items():
-                                waits[kind][queue] += found
-                            left.append(n_left(redis))
-                        with redis.client() as connection:
-                            connection.flushall()
-                        progress.advance(bar)
-        finally:
-            postgres.remove()
-            redis.kill()
+    with stand.servers() as (folder, redis, postgres), Progress() as progress:
+        bar = progress.add_task("urgent jobs", total=chosen.rounds * len(KINDS))
+        for number in range(chosen.rounds):
+            for kind in KINDS:
+                place = folder / f"{kind}-{number}"
+                place.mkdir()
+                if kind == "raw":
+                    app, variables, submit = raw(place, redis, chosen.waiting)
+                else:
+                    url = postgres.create_database() if kind == "postgresql" else None
+                    app, variables, submit = ours(place, redis, url, chosen.waiting)
+                with stand.worker(app, place, variables, CONCURRENCY):
+                    for queue, found in measure(submit, chosen.urgent, number).items():
+                        waits[kind][queue] += found
+                    left.append(n_left(redis))
+                with redis.client() as connection:
+                    connection.flushall()
+                progress.advance(bar)
     summary: dict[str, Any] = {
         kind: {queue: record.spread(found) for queue, found in by_queue.items()}
         for kind, by_queue in waits.items()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -73,27 +72,17 @@ def main() -> None:
     chosen = parser.parse_args()
     rounds, n_jobs = (1, 200) if chosen.smoke else (chosen.rounds, chosen.jobs)
     results: dict[str, list[dict[str, float]]] = {"raw": [], "sqlite": [], "postgresql": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        redis = RedisServer(folder / "redis")
-        redis.start()
-        postgres = PostgresServer()
-        postgres.start()
-        try:
-            with Progress() as progress:
-                bar = progress.add_task("pings", total=rounds * len(results))
-                for number in range(rounds):
-                    for kind, series in results.items():
-                        place = folder / f"{kind}-{number}"
-                        place.mkdir()
-                        with stand.worker(*setting(kind, place, redis, postgres), CONCURRENCY):
-                            series.append(measure(redis, n_jobs))
-                        with redis.client() as connection:
-                            connection.flushall()
-                        progress.advance(bar)
-        finally:
-            postgres.remove()
-            redis.kill()
+    with stand.servers() as (folder, redis, postgres), Progress() as progress:
+        bar = progress.add_task("pings", total=rounds * len(results))
+        for number in range(rounds):
+            for kind, series in results.items():
+                place = folder / f"{kind}-{number}"
+                place.mkdir()
+                with stand.worker(*setting(kind, place, redis, postgres), CONCURRENCY):
+                    series.append(measure(redis, n_jobs))
+                with redis.client() as connection:
+                    connection.flushall()
+                progress.advance(bar)
     summary = {
         kind: {
             "jobs_per_s": statistics.median(r["jobs_per_s"] for r in series),
